@@ -1,0 +1,1 @@
+"""Lightning callbacks: a thin layer over `mlip_design`."""

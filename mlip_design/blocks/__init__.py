@@ -1,0 +1,1 @@
+"""Swappable building blocks of a potential; each keeps one of the promises in `contracts`."""

@@ -1,0 +1,1 @@
+"""attention blocks, one a file."""

@@ -1,0 +1,1 @@
+"""backbone blocks, one a file."""

@@ -1,0 +1,1 @@
+"""basis blocks, one a file."""

@@ -1,0 +1,104 @@
+"""What each kind of block takes, returns and promises.
+
+Blocks see plain tensors only. Dimension names used throughout:
+n_atoms, n_edges (directed pairs), n_basis (radial functions), n_features (channels),
+n_tokens (edges of one centre plus its self token, padded).
+
+An edge (i, j, S) has displacement = positions[j] + S @ cell - positions[i]. Edges are sorted by their
+source i, and the set is symmetric: `reverse[e]` is the index of (j, i, -S).
+"""
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class Edges(NamedTuple):
+    """The edges that survived neighbour selection, with everything a backbone may use of them."""
+
+    source: Tensor
+    """(n_edges,) int64, the centre i; ascending."""
+    target: Tensor
+    """(n_edges,) int64, the neighbour j."""
+    reverse: Tensor
+    """(n_edges,) int64, index of the opposite edge (j, i, -S); an involution."""
+    displacement: Tensor
+    """(n_edges, 3), Å, from i to j."""
+    distance: Tensor
+    """(n_edges,), Å, positive."""
+    weight: Tensor
+    """(n_edges,), dimensionless, in [0, 1]; goes to 0 where the edge leaves the graph."""
+    log_weight: Tensor
+    """(n_edges,), ln(weight), dimensionless, finite."""
+    radial: Tensor
+    """(n_edges, n_basis), dimensionless, radial basis of `distance`, not yet weighted."""
+
+
+class NeighborSelection(Protocol):
+    """Gives every candidate edge a reduced distance x; the edge belongs to the graph where x < 1.
+
+    `cutoff` (Å) bounds the candidates: every pair closer than it must be offered. `symmetric` blocks give an
+    edge and its reverse the same x. `continuous` tells whether x is a continuous function of the positions.
+    """
+
+    cutoff: float
+    continuous: bool
+
+    def __call__(self, distance: Tensor, source: Tensor, reverse: Tensor, n_atoms: int) -> Tensor:
+        """(n_edges,) distances in Å -> (n_edges,) reduced distances x >= 0, dimensionless."""
+        ...
+
+
+class Envelope(Protocol):
+    """A weight that falls from 1 at x = 0 to 0 at x = 1.
+
+    `continuity_order` is the number of derivatives that vanish at x = 1 (0: only the value does;
+    -1: not even the value; `math.inf`: all of them).
+    """
+
+    continuity_order: float
+
+    def __call__(self, reduced: Tensor) -> tuple[Tensor, Tensor]:
+        """Reduced distances (n_edges,) in [0, 1) -> (weight, ln weight), each (n_edges,), dimensionless."""
+        ...
+
+
+class RadialBasis(Protocol):
+    """Functions of the distance, smooth for all distances > 0; weighting at the cutoff is the envelope's work."""
+
+    n_basis: int
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """(n_edges,) Å -> (n_edges, n_basis), dimensionless."""
+        ...
+
+
+class Attention(Protocol):
+    """Mixes the tokens of each centre. A token of weight 0 must not influence any other."""
+
+    def __call__(self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:
+        """Mixed tokens (n_atoms, n_tokens, n_features), dimensionless.
+
+        tokens: (n_atoms, n_tokens, n_features); weight, log_weight: (n_atoms, n_tokens), 0 and -inf at padding;
+        legendre: (n_atoms, l_max + 1, n_tokens, n_tokens), P_l(cos theta) of the angle between two edges; the self
+        token has no direction and counts as the zero vector (cos theta = 0).
+        """
+        ...
+
+
+class Backbone(Protocol):
+    """Turns species and edges into one feature vector an atom."""
+
+    n_features: int
+
+    def __call__(self, numbers: Tensor, edges: Edges) -> Tensor:
+        """numbers (n_atoms,) int64 -> atom features (n_atoms, n_features), dimensionless."""
+        ...
+
+
+class Readout(Protocol):
+    """Atom features -> atomic energies, in units of the potential's energy scale."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(n_atoms, n_features) -> (n_atoms,), dimensionless."""
+        ...

@@ -1,0 +1,1 @@
+"""envelope blocks, one a file."""

@@ -1,0 +1,1 @@
+"""neighbors blocks, one a file."""

@@ -1,0 +1,1 @@
+"""readout blocks, one a file."""

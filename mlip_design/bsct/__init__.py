@@ -1,0 +1,30 @@
+"""Bond Smoothness Characterization Test (BSCT): reading scans and scoring forces along them.
+
+Plots are in `mlip_design.bsct.plots`, which alone imports matplotlib.
+"""
+
+from mlip_design.bsct.scans import Scan, ScanError, load_scans
+from mlip_design.bsct.score import (
+    METRIC_KEYS,
+    PUBLISHED_KEYS,
+    DeviationCurves,
+    Summary,
+    aggregate,
+    deviation_curves,
+    score_scan,
+    zero_force_score,
+)
+
+__all__ = [
+    "METRIC_KEYS",
+    "PUBLISHED_KEYS",
+    "DeviationCurves",
+    "Scan",
+    "ScanError",
+    "Summary",
+    "aggregate",
+    "deviation_curves",
+    "load_scans",
+    "score_scan",
+    "zero_force_score",
+]

@@ -1,0 +1,50 @@
+"""Scans through a potential: frames of many scans in one forward, limited by atoms."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from mlip_design.bsct.scans import Scan
+from mlip_design.graph import AtomGraph, batch_structures
+from mlip_design.structures import Structure
+
+MOLECULE = {"cell": np.zeros((3, 3)), "pbc": np.zeros(3, dtype=bool)}
+
+
+def scan_batches(scans: Sequence[Scan], cutoff: float, max_atoms: int, dtype: torch.dtype) -> Iterator[AtomGraph]:
+    """All frames of all scans, in order, as graphs of at most max_atoms atoms (one frame at least).
+
+    cutoff: Å, of the potential that will see them; dtype: its floating-point type.
+    """
+    waiting, atoms = [], 0
+    for scan in scans:
+        for positions in scan.positions:
+            if waiting and atoms + len(scan.numbers) > max_atoms:
+                yield batch_structures(waiting, cutoff, dtype)
+                waiting, atoms = [], 0
+            waiting.append(Structure(scan.numbers, positions, **MOLECULE))
+            atoms += len(scan.numbers)
+    if waiting:
+        yield batch_structures(waiting, cutoff, dtype)
+
+
+def predict_scans(
+    potential: nn.Module, scans: Sequence[Scan], batches: Iterable[AtomGraph], device: torch.device | str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Energies (n_frames,) eV and forces (n_frames, n_atoms, 3) eV/Å of every scan, in float64.
+
+    batches: what `scan_batches` gives for the same scans; kept by a caller who predicts more than once.
+    """
+    energies, forces = [np.empty(0)], [np.empty((0, 3))]
+    with torch.no_grad():
+        for graph in batches:
+            prediction = potential(graph.to(device))
+            energies.append(prediction.energy.double().cpu().numpy())
+            forces.append(prediction.forces.double().cpu().numpy())
+    frames = np.cumsum([len(scan.lengths) for scan in scans])[:-1]
+    atoms = np.cumsum([scan.positions[..., 0].size for scan in scans])[:-1]
+    split_energies = np.split(np.concatenate(energies), frames)
+    split_forces = np.split(np.concatenate(forces), atoms)
+    return [(e, f.reshape(s.positions.shape)) for s, e, f in zip(scans, split_energies, split_forces, strict=True)]

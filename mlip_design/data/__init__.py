@@ -1,0 +1,1 @@
+"""Structures for training and evaluation: the bundled set, users' files, BSCT scans; batches of graphs."""

@@ -1,0 +1,108 @@
+"""Where the splits of a run come from: the bundled set, a user's files, or BSCT scans. One function each."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mlip_design.bsct.runner import MOLECULE
+from mlip_design.bsct.scans import Scan, load_scans
+from mlip_design.data.bundled import bundled_path
+from mlip_design.data.dataset import StructureDataset
+from mlip_design.structures import Structure, StructureError, read_structures
+
+BUNDLED_FILES = {
+    "train": "train",
+    "val": "val_known",
+    "val_new": "val_new",
+    "test": "test_known",
+    "test_new": "test_new",
+}
+
+
+def bundled() -> dict[str, StructureDataset]:
+    """The GFN2-xTB set of the package; `val_new` and `test_new` hold molecules that training never sees."""
+    return {
+        split: StructureDataset(read_structures(bundled_path(f"{file}.xyz.xz")))
+        for split, file in BUNDLED_FILES.items()
+    }
+
+
+def from_files(
+    train: str,
+    val: str | float,
+    test: str | float | None,
+    energy_key: str,
+    forces_key: str,
+    stress_key: str,
+    seed: int,
+) -> dict[str, StructureDataset]:
+    """Splits from files that ASE reads.
+
+    val, test: a file, or the fraction of `train` to set aside (drawn with `seed`); test may be None.
+    *_key: names of the labels in the files (eV, eV/Å, eV/Å^3).
+    """
+
+    def read(path: str) -> StructureDataset:
+        return StructureDataset(read_structures(path, energy_key, forces_key, stress_key))
+
+    whole = read(train)
+    wanted = {"val": val, "test": test}
+    fractions = {name: value for name, value in wanted.items() if isinstance(value, int | float)}
+    check_fractions("data", fractions)
+    parts = split_at_random(len(whole), fractions, seed)
+    splits = {"train": whole.subset(parts["train"]) if fractions else whole}
+    for name, value in wanted.items():
+        if value is not None:
+            splits[name] = whole.subset(parts[name]) if name in fractions else read(str(value))
+    return splits
+
+
+def from_scans(root: str, val: float, test: float, seed: int) -> dict[str, StructureDataset]:
+    """Frames of the scans below `root` (published layout), split by system: fractions `val` and `test` of them."""
+    parts = split_scans(load_scans(root, progress=True), val, test, seed)
+    return {name: StructureDataset(frames(scans)) for name, scans in parts.items()}
+
+
+def held_out_scans(root: str, split: str, val: float, test: float, seed: int) -> list[Scan]:
+    """The scans of one split ('train', 'val' or 'test') of `from_scans` with the same arguments."""
+    return split_scans(load_scans(root), val, test, seed)[split]
+
+
+def split_scans(scans: Sequence[Scan], val: float, test: float, seed: int) -> dict[str, list[Scan]]:
+    """Scans by split; every bond type is split in the same proportions, and a system is in one split only."""
+    check_fractions("data", {"val": val, "test": test})
+    parts: dict[str, list[Scan]] = {"train": [], "val": [], "test": []}
+    for bond in sorted({scan.bond for scan in scans}):
+        of_bond = [scan for scan in scans if scan.bond == bond]
+        for name, indices in split_at_random(len(of_bond), {"val": val, "test": test}, seed).items():
+            parts[name].extend(of_bond[i] for i in indices)
+    return parts
+
+
+def frames(scans: Sequence[Scan]) -> Iterator[Structure]:
+    """Every kept frame of every scan as a labelled structure."""
+    for scan in scans:
+        for positions, energy, forces in zip(scan.positions, scan.energies, scan.forces, strict=True):
+            yield Structure(scan.numbers, positions, **MOLECULE, energy=float(energy), forces=forces)
+
+
+def check_fractions(where: str, fractions: dict[str, float]) -> None:
+    """Raise StructureError unless every fraction is in (0, 1) and something is left to train on."""
+    for name, value in fractions.items():
+        if not 0 < value < 1:
+            raise StructureError(f"{where}.{name}: {value} is neither a file nor a fraction between 0 and 1")
+    if sum(fractions.values()) >= 1:
+        raise StructureError(
+            f"{where}: the fractions {fractions} leave nothing to train on; their sum must be below 1"
+        )
+
+
+def split_at_random(count: int, fractions: dict[str, float], seed: int) -> dict[str, np.ndarray]:
+    """Ascending index arrays: the named fractions of range(count), rounded to the nearest, and the rest as 'train'."""
+    order = np.random.default_rng(seed).permutation(count)
+    parts, start = {}, 0
+    for name, fraction in fractions.items():
+        size = round(fraction * count)
+        parts[name] = np.sort(order[start : start + size])
+        start += size
+    return {"train": np.sort(order[start:]), **parts}

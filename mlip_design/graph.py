@@ -1,0 +1,96 @@
+"""`AtomGraph`: a batch of structures as one disconnected graph of tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlip_design.neighbors import candidate_pairs
+from mlip_design.structures import Structure
+
+
+@dataclass(frozen=True)
+class AtomGraph:
+    """n_graphs structures side by side. Edges are candidates within a cutoff, sorted by source, with both directions.
+
+    Labels are None where they are unknown.
+    """
+
+    numbers: Tensor
+    """(n_atoms,) int64, atomic numbers."""
+    positions: Tensor
+    """(n_atoms, 3), Å."""
+    cell: Tensor
+    """(n_graphs, 3, 3), Å, lattice vectors in rows; zeros for molecules."""
+    graph_index: Tensor
+    """(n_atoms,) int64, the structure each atom belongs to."""
+    source: Tensor
+    """(n_edges,) int64."""
+    target: Tensor
+    """(n_edges,) int64."""
+    shift: Tensor
+    """(n_edges, 3), whole numbers S of displacement = positions[j] + S @ cell - positions[i]."""
+    reverse: Tensor
+    """(n_edges,) int64, index of (j, i, -S)."""
+    energy: Tensor | None = None
+    """(n_graphs,) float64, eV."""
+    forces: Tensor | None = None
+    """(n_atoms, 3), eV/Å."""
+    stress: Tensor | None = None
+    """(n_graphs, 3, 3), eV/Å^3; NaN for structures without."""
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of all structures together."""
+        return len(self.numbers)
+
+    @property
+    def n_graphs(self) -> int:
+        """Number of structures."""
+        return len(self.cell)
+
+    @property
+    def atoms_per_graph(self) -> Tensor:
+        """(n_graphs,) int64."""
+        return torch.bincount(self.graph_index, minlength=self.n_graphs)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "AtomGraph":
+        """The same graph on another device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {k: v.to(device, non_blocking=non_blocking) for k, v in values.items() if v is not None}
+        return replace(self, **moved)
+
+
+def batch_structures(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype) -> AtomGraph:
+    """Find candidate pairs within `cutoff` (Å) and join the structures to one graph with floats of `dtype`."""
+    pairs = [candidate_pairs(s.positions, s.cell, s.pbc, cutoff) for s in structures]
+    sizes = np.array([len(s.numbers) for s in structures])
+    edges = np.array([len(p.source) for p in pairs])
+    first_atom = np.repeat(np.cumsum(sizes) - sizes, edges)
+    first_edge = np.repeat(np.cumsum(edges) - edges, edges)
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(pair, name) for pair in pairs])
+
+    labelled = all(s.energy is not None and s.forces is not None for s in structures)
+    stressed = any(s.stress is not None for s in structures)
+    unknown = np.full((3, 3), np.nan)
+    return AtomGraph(
+        numbers=torch.from_numpy(np.concatenate([s.numbers for s in structures])),
+        positions=torch.from_numpy(np.concatenate([s.positions for s in structures])).to(dtype),
+        cell=torch.from_numpy(np.stack([s.cell for s in structures])).to(dtype),
+        graph_index=torch.from_numpy(np.repeat(np.arange(len(structures)), sizes)),
+        source=torch.from_numpy(joined("source") + first_atom),
+        target=torch.from_numpy(joined("target") + first_atom),
+        shift=torch.from_numpy(joined("shift")).to(dtype),
+        reverse=torch.from_numpy(joined("reverse") + first_edge),
+        energy=torch.tensor([s.energy for s in structures], dtype=torch.float64) if labelled else None,
+        forces=torch.from_numpy(np.concatenate([s.forces for s in structures])).to(dtype) if labelled else None,
+        stress=torch.from_numpy(np.stack([unknown if s.stress is None else s.stress for s in structures])).to(
+            dtype
+        )
+        if stressed
+        else None,
+    )

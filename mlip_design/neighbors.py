@@ -1,0 +1,58 @@
+"""Candidate pairs within a cutoff, periodic or not, by the vesin neighbour-list library (NumPy, no gradients)."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import vesin
+from ase.geometry import complete_cell
+
+SHORT_RANGE = 1.0
+"""Å, reach of the search for atoms that coincide; a much smaller one would need millions of cells."""
+
+
+class CandidatePairs(NamedTuple):
+    """All directed pairs closer than a cutoff, sorted by source."""
+
+    source: np.ndarray
+    """(n_edges,) int64."""
+    target: np.ndarray
+    """(n_edges,) int64."""
+    shift: np.ndarray
+    """(n_edges, 3) int64, S of displacement = positions[j] + S @ cell - positions[i]."""
+    reverse: np.ndarray
+    """(n_edges,) int64, index of (j, i, -S)."""
+
+
+def candidate_pairs(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> CandidatePairs:
+    """Pairs of positions (n_atoms, 3) within `cutoff` (Å), images included where pbc (3,) says so; cell (3, 3), Å."""
+    cell = complete_cell(cell) if pbc.any() else np.zeros((3, 3))
+    periodic = [bool(flag) for flag in pbc]
+    source, target, shift = neighbor_list(cutoff).compute(positions, cell, periodic, quantities="ijS")
+    forward = np.column_stack([source, target, shift]).astype(np.int64)
+    forward = forward[np.lexsort(forward.T[::-1])]
+    opposite = np.column_stack([forward[:, 1], forward[:, 0], -forward[:, 2:]])
+    # The opposites, sorted, are the pairs themselves: the sorting order maps each pair to where its opposite stands.
+    reverse = np.empty(len(forward), dtype=np.int64)
+    reverse[np.lexsort(opposite.T[::-1])] = np.arange(len(forward))
+    return CandidatePairs(forward[:, 0], forward[:, 1], forward[:, 2:], reverse)
+
+
+def closest_pair(
+    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, limit: float
+) -> tuple[int, int, float] | None:
+    """(i, j, distance) of the closest two atoms or images if they are nearer than `limit` (Å, at most 1), else None."""
+    cell = complete_cell(cell) if pbc.any() else np.zeros((3, 3))
+    source, target, distance = neighbor_list(SHORT_RANGE).compute(
+        positions, cell, [bool(flag) for flag in pbc], quantities="ijd"
+    )
+    nearest = int(np.argmin(distance)) if len(distance) else None
+    if nearest is None or distance[nearest] >= limit:
+        return None
+    return int(source[nearest]), int(target[nearest]), float(distance[nearest])
+
+
+@lru_cache(maxsize=8)
+def neighbor_list(cutoff: float) -> vesin.NeighborList:
+    """One reusable search object a cutoff."""
+    return vesin.NeighborList(cutoff=cutoff, full_list=True, n_threads=1)

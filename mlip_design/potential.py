@@ -1,0 +1,161 @@
+"""`Potential`: neighbour selection, envelope, basis, backbone and readout put together; energy, forces, stress.
+
+E = sum over atoms of (scale * atomic_energy + reference_energy[element]),   F = -dE/dx,
+stress = dE/d(strain) / volume for a symmetric strain of positions and cell.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from ase.data import chemical_symbols
+from torch import Tensor, nn
+
+from mlip_design.blocks.contracts import Backbone, Edges, Envelope, NeighborSelection, RadialBasis, Readout
+from mlip_design.graph import AtomGraph
+
+MAX_ATOMIC_NUMBER = 118
+
+
+class UnknownElementError(ValueError):
+    """A structure has elements the potential was not trained on."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a training set tells about its labels."""
+
+    reference_energies: dict[int, float]
+    """Atomic number -> eV an atom, by least squares."""
+    force_rms: float
+    """Root mean square of the force components, eV/Å; the scale of energies (in eV) and forces alike."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a potential says of a graph."""
+
+    energy: Tensor
+    """(n_graphs,) float64, eV, reference energies included."""
+    energies: Tensor
+    """(n_atoms,) float64, eV, the atomic contributions."""
+    forces: Tensor | None = None
+    """(n_atoms, 3), eV/Å."""
+    stress: Tensor | None = None
+    """(n_graphs, 3, 3), eV/Å^3, sign as in ASE."""
+
+
+class Potential(nn.Module):
+    """Any combination of blocks that keep the contracts of `mlip_design.blocks.contracts`."""
+
+    def __init__(
+        self,
+        neighbors: NeighborSelection,
+        envelope: Envelope,
+        basis: RadialBasis,
+        backbone: Backbone,
+        readout: Readout,
+    ):
+        super().__init__()
+        self.neighbors = neighbors
+        self.envelope = envelope
+        self.basis = basis
+        self.backbone = backbone
+        self.readout = readout
+        unknown = torch.full((MAX_ATOMIC_NUMBER + 1,), torch.nan, dtype=torch.float64)
+        self.register_buffer("reference_energies", unknown)
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+
+    def _apply(self, fn, recurse: bool = True) -> "Potential":
+        """Conversions move the reference energies but never round them."""
+        kept = {name: getattr(self, name) for name in ("reference_energies", "scale")}
+        super()._apply(fn, recurse)
+        for name, value in kept.items():
+            setattr(self, name, value.to(getattr(self, name).device))
+        return self
+
+    @property
+    def cutoff(self) -> float:
+        """Å; candidates are needed up to here."""
+        return self.neighbors.cutoff
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights and of the positions it expects."""
+        return next(self.parameters()).dtype
+
+    def calibrate(self, statistics: Statistics) -> None:
+        """Take over reference energies and scale of a training set; the elements named there become known."""
+        self.reference_energies.fill_(torch.nan)
+        for number, energy in statistics.reference_energies.items():
+            self.reference_energies[number] = energy
+        self.scale.fill_(statistics.force_rms)
+
+    @property
+    def elements(self) -> list[int]:
+        """Atomic numbers the potential knows, ascending."""
+        return torch.nonzero(~self.reference_energies.isnan()).flatten().tolist()
+
+    def check_elements(self, numbers, where: str = "structure") -> None:
+        """Raise `UnknownElementError` if any atomic number (array of int) was not in training."""
+        unknown = sorted({int(n) for n in numbers} - set(self.elements))
+        if unknown:
+            named, known = (", ".join(chemical_symbols[n] for n in ns) for ns in (unknown, self.elements))
+            raise UnknownElementError(f"{where}: element {named} is unknown to this potential (it knows {known})")
+
+    def forward(
+        self, graph: AtomGraph, forces: bool = True, stress: bool = False, create_graph: bool = False
+    ) -> Prediction:
+        """Energy of every structure and, by autograd, forces and stress.
+
+        create_graph: keep the graph of the derivatives, for a loss on forces. The input is left as it was.
+        """
+        with torch.set_grad_enabled(forces or stress or torch.is_grad_enabled()):
+            positions = graph.positions.detach().requires_grad_(forces)
+            strain = torch.zeros_like(graph.cell, requires_grad=True) if stress else None
+            energies = self.atomic_energies(graph, positions, strain)
+            energy = energies.new_zeros(graph.n_graphs).index_add(0, graph.graph_index, energies)
+            wanted = [x for x, is_wanted in ((positions, forces), (strain, stress)) if is_wanted]
+            gradients = (
+                list(torch.autograd.grad(energy.sum(), wanted, create_graph=create_graph)) if wanted else []
+            )
+        if not create_graph and not torch.is_grad_enabled():
+            energy, energies = energy.detach(), energies.detach()
+        return Prediction(
+            energy=energy,
+            energies=energies,
+            forces=-gradients.pop(0) if forces else None,
+            stress=gradients.pop(0) / torch.linalg.det(graph.cell).abs()[:, None, None] if stress else None,
+        )
+
+    def atomic_energies(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Tensor:
+        """(n_atoms,) float64, eV, of positions (n_atoms, 3) under a strain (n_graphs, 3, 3), None for none."""
+        features = self.backbone(graph.numbers, self.edges(graph, positions, strain))
+        return self.scale * self.readout(features).double() + self.reference_energies[graph.numbers]
+
+    def edges(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Edges:
+        """The edges that neighbour selection keeps (x < 1), with weights and radial features."""
+        edge_graph = graph.graph_index[graph.source]
+        lattice = (graph.shift[:, :, None] * graph.cell[edge_graph]).sum(1)
+        ends = (positions.index_select(0, graph.target), positions.index_select(0, graph.source))
+        displacement = ends[0] - ends[1] + lattice
+        if strain is not None:
+            deformation = 0.5 * (strain + strain.transpose(1, 2))
+            displacement = displacement + (displacement[:, :, None] * deformation[edge_graph]).sum(1)
+        distance = torch.linalg.vector_norm(displacement, dim=1)
+        reduced = self.neighbors(distance, graph.source, graph.reverse, graph.n_atoms)
+        inside = reduced < 1
+        kept = torch.nonzero(inside & inside[graph.reverse]).squeeze(1)
+        renumbered = torch.empty_like(graph.source)
+        renumbered[kept] = torch.arange(len(kept), device=kept.device)
+        distance = distance.index_select(0, kept)
+        weight, log_weight = self.envelope(reduced.index_select(0, kept))
+        return Edges(
+            source=graph.source[kept],
+            target=graph.target[kept],
+            reverse=renumbered[graph.reverse[kept]],
+            displacement=displacement.index_select(0, kept),
+            distance=distance,
+            weight=weight,
+            log_weight=log_weight,
+            radial=self.basis(distance),
+        )

@@ -1,0 +1,157 @@
+"""Files -> `Structure`: one validated frame with its labels, in eV, Å, eV/Å, eV/Å^3.
+
+Any file that ASE reads (extended XYZ, compressed too, ASE databases, ...) is read frame by frame.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import ase
+import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.geometry import complete_cell
+from ase.io import iread
+from ase.io.formats import filetype, open_with_compression
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from mlip_design.neighbors import closest_pair
+
+COMPRESSED = {".xz", ".gz", ".bz2"}
+
+COINCIDENT = 0.05
+"""Å; two atoms closer than this are taken for a mistake in the input."""
+
+
+class StructureError(ValueError):
+    """A structure that cannot be used; the message names the file or frame, the value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One frame. A label that is unknown is None."""
+
+    numbers: np.ndarray
+    """(n_atoms,) int64, atomic numbers."""
+    positions: np.ndarray
+    """(n_atoms, 3), Å."""
+    cell: np.ndarray
+    """(3, 3), Å, lattice vectors in rows; zeros for a molecule."""
+    pbc: np.ndarray
+    """(3,) bool, periodic directions."""
+    energy: float | None = None
+    """eV."""
+    forces: np.ndarray | None = None
+    """(n_atoms, 3), eV/Å."""
+    stress: np.ndarray | None = None
+    """(3, 3), eV/Å^3, sign as in ASE."""
+
+
+def from_atoms(atoms: ase.Atoms, where: str = "structure") -> Structure:
+    """Unlabelled, validated `Structure` of an ASE Atoms object; `where` names it in errors."""
+    structure = Structure(
+        numbers=atoms.numbers.astype(np.int64),
+        positions=np.array(atoms.positions, dtype=np.float64),
+        cell=np.array(atoms.cell[:], dtype=np.float64),
+        pbc=np.array(atoms.pbc, dtype=bool),
+    )
+    validate(structure, where)
+    return structure
+
+
+def validate(structure: Structure, where: str) -> None:
+    """Raise `StructureError` for a geometry that no potential can evaluate."""
+    if not len(structure.numbers):
+        raise StructureError(f"{where}: has no atoms")
+    if not np.isfinite(structure.positions).all():
+        raise StructureError(f"{where}: positions contain NaN or infinity")
+    if structure.pbc.any():
+        missing = structure.pbc & (np.linalg.norm(structure.cell, axis=1) < 1e-6)
+        if missing.any():
+            axes = ", ".join("abc"[axis] for axis in np.flatnonzero(missing))
+            raise StructureError(f"{where}: periodic along {axes}, but that cell vector is missing (zero length)")
+        if abs(np.linalg.det(complete_cell(structure.cell))) < 1e-3:
+            raise StructureError(f"{where}: periodic, but its cell has no volume")
+    if (pair := closest_pair(structure.positions, structure.cell, structure.pbc, COINCIDENT)) is not None:
+        i, j, distance = pair
+        raise StructureError(
+            f"{where}: atoms {i} and {j} coincide ({distance:.3g} Å apart, at least {COINCIDENT})"
+        )
+
+
+def read_structures(
+    path: str | Path,
+    energy_key: str = "energy",
+    forces_key: str = "forces",
+    stress_key: str = "stress",
+) -> Iterator[Structure]:
+    """Labelled structures of a file, one at a time.
+
+    energy_key, forces_key, stress_key: names of the labels (eV, eV/Å, eV/Å^3) in the file. Energy and forces are
+    required in every frame, stress is optional. Raises StructureError or FileNotFoundError, naming file and frame.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file{closest_file(path)}")
+    try:
+        for index, atoms in enumerate(frames(path)):
+            yield labelled(atoms, f"{path}, frame {index}", energy_key, forces_key, stress_key)
+    except StructureError:
+        raise
+    except Exception as error:  # each of ASE's readers has exceptions of its own
+        raise StructureError(f"{path}: cannot be read as structures ({type(error).__name__}: {error})") from error
+
+
+def frames(path: Path) -> Iterator[ase.Atoms]:
+    """Every frame of a file; a compressed one is unpacked in memory first, since readers seek back and forth."""
+    if path.suffix not in COMPRESSED:
+        return iread(path, index=":")
+    with open_with_compression(str(path), "rt") as file:
+        text = io.StringIO(file.read())
+    return iread(text, index=":", format=filetype(path.stem, read=False))
+
+
+def labelled(atoms: ase.Atoms, where: str, energy_key: str, forces_key: str, stress_key: str) -> Structure:
+    """`Structure` with labels from an ASE Atoms object as its reader left it."""
+    bare = from_atoms(atoms, where)
+    labels = available_labels(atoms)
+    energy = require_label(labels, energy_key, where, ())
+    forces = require_label(labels, forces_key, where, bare.positions.shape)
+    stress = labels.get(stress_key)
+    if stress is not None:
+        stress = np.asarray(stress, dtype=np.float64)
+        stress = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
+    return Structure(bare.numbers, bare.positions, bare.cell, bare.pbc, float(energy), forces, stress)
+
+
+def available_labels(atoms: ase.Atoms) -> dict:
+    """Everything a label may be taken from: the frame's info, its per-atom arrays, its stored results."""
+    labels = {**atoms.info, **{k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}}
+    if isinstance(atoms.calc, SinglePointCalculator):
+        labels.update({name: value for name, value in atoms.calc.results.items() if value is not None})
+    return labels
+
+
+def require_label(labels: dict, key: str, where: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The finite label `key` in the given shape, or a StructureError that shows what there is instead."""
+    if key not in labels:
+        close = get_close_matches(key, labels, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise StructureError(f"{where}: no {key!r} (has: {', '.join(sorted(labels)) or 'no labels'}){hint}")
+    try:
+        value = np.asarray(labels[key], dtype=np.float64).reshape(shape)
+    except (TypeError, ValueError):
+        raise StructureError(f"{where}: {key!r} must hold numbers of shape {shape}") from None
+    if not np.isfinite(value).all():
+        raise StructureError(f"{where}: {key!r} contains NaN or infinity")
+    return value
+
+
+def closest_file(path: Path) -> str:
+    """A hint naming the most similar file in the same folder, or nothing."""
+    if not path.parent.is_dir():
+        return f" (its folder {path.parent} does not exist either)"
+    close = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""

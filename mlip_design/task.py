@@ -1,0 +1,92 @@
+"""`Task`: how a potential is trained and evaluated (Lightning)."""
+
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mlip_design.graph import AtomGraph
+from mlip_design.loss import EnergyForcesLoss
+from mlip_design.metrics import split_metrics
+from mlip_design.potential import Potential, Prediction
+
+
+class DivergedError(RuntimeError):
+    """The training loss is no longer finite."""
+
+
+class Task(pl.LightningModule):
+    """Energy and force training of a potential.
+
+    optimizer: makes the optimizer of parameter groups. schedule: (optimizer, n_steps) -> learning-rate scheduler,
+    stepped every batch. splits: stage ('val', 'test') -> names of its evaluation splits, in loader order.
+    model_config: plain mapping that builds the potential again; kept in every checkpoint.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        loss: EnergyForcesLoss,
+        optimizer: Callable[[list[dict]], Optimizer],
+        schedule: Callable,
+        splits: dict[str, list[str]],
+        model_config: dict,
+    ):
+        super().__init__()
+        self.potential = potential
+        self.loss = loss
+        self.make_optimizer = optimizer
+        self.make_schedule = schedule
+        self.splits = splits
+        self.model_config = model_config
+        self.metrics = nn.ModuleDict(
+            {stage: nn.ModuleList(split_metrics(name) for name in names) for stage, names in splits.items()}
+        )
+
+    def forward(self, graph: AtomGraph) -> Prediction:
+        """Energy and forces of a graph, ready for a loss if gradients are enabled."""
+        stress = graph.stress is not None and self.loss.stress_weight > 0
+        return self.potential(graph, stress=stress, create_graph=torch.is_grad_enabled())
+
+    def training_step(self, graph: AtomGraph, batch_index: int) -> Tensor:
+        """Scalar loss. Raises DivergedError when it is not finite."""
+        loss = self.loss(self(graph), graph, self.potential.scale)
+        if not torch.isfinite(loss):
+            raise DivergedError(f"the training loss became {loss.item()} in epoch {self.current_epoch}")
+        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=graph.n_graphs, prog_bar=True)
+        return loss
+
+    def validation_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to the metrics of its split."""
+        self.evaluate("val", graph, dataloader_idx)
+
+    def test_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to the metrics of its split."""
+        self.evaluate("test", graph, dataloader_idx)
+
+    def evaluate(self, stage: str, graph: AtomGraph, index: int) -> None:
+        """Update the metrics of split number `index` of a stage."""
+        metrics = self.metrics[stage][index]
+        metrics.update(self(graph), graph)
+        self.log_dict(metrics, on_step=False, on_epoch=True, add_dataloader_idx=False, batch_size=graph.n_graphs)
+
+    def configure_optimizers(self) -> dict:
+        """Optimizer over two groups, with and without weight decay, and the schedule of every step."""
+        optimizer = self.make_optimizer(parameter_groups(self.potential))
+        scheduler = self.make_schedule(optimizer, n_steps=self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Keep what is needed to build the potential again."""
+        checkpoint["model_config"] = self.model_config
+
+
+def parameter_groups(module: nn.Module) -> list[dict]:
+    """Parameter groups of a module: matrices decay, embeddings, norms and biases do not."""
+    embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    decayed, free = [], []
+    for parameter in module.parameters():
+        (free if parameter.ndim < 2 or id(parameter) in embeddings else decayed).append(parameter)
+    return [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
