@@ -22,8 +22,8 @@ CONFIG_DIR = Path(__file__).resolve().parent / "conf"
 PACKAGES = ("mlip-design", "torch", "pytorch-lightning", "e3nn", "hydra-core", "ase", "numpy")
 
 
-def train(config: DictConfig, folder: Path) -> Results:
-    """Everything between a configuration and a finished run folder."""
+def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Results:
+    """Everything between a configuration and a finished run folder; continues `last_checkpoint` if there is one."""
     pl.seed_everything(config.seed, verbose=False)
     data: StructureDataModule = instantiate(config.batching)(splits=instantiate(config.data))
     model = model_arguments(config)
@@ -44,9 +44,8 @@ def train(config: DictConfig, folder: Path) -> Results:
     trainer: pl.Trainer = instantiate(config.trainer)(callbacks=callbacks, logger=logger)
 
     OmegaConf.save(config, folder / "config.yaml")
-    last = folder / "checkpoints" / "last.ckpt"
     try:
-        trainer.fit(task, data, ckpt_path=last if last.exists() else None)
+        trainer.fit(task, data, ckpt_path=last_checkpoint)
         best = trainer.checkpoint_callback.best_model_path
         # not through ckpt_path: that would bring back the weights before averaging
         task.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
@@ -74,12 +73,21 @@ def job(config: DictConfig) -> float | None:
     """One run, alone or in a sweep."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    OmegaConf.update(config, "overrides", list(hydra_config.overrides.task), force_add=True)
+    overrides = list(hydra_config.overrides.task)
+    last_checkpoint = None
     if config.resume:
-        config = resumed_config(folder, config.overrides)
+        config = resumed_config(folder, overrides)
+        last = folder / "checkpoints" / "last.ckpt"
+        last_checkpoint = last if last.exists() else None
+    elif (folder / "config.yaml").exists():
+        raise ValueError(
+            f"{folder} already holds a run; continue it with resume={folder}, or choose another folder"
+        )
+    else:
+        OmegaConf.update(config, "overrides", overrides, force_add=True)
     exit_code = 1
     try:
-        results = train(config, folder)
+        results = train(config, folder, last_checkpoint)
         exit_code = 0
     finally:
         if wandb := sys.modules.get("wandb"):

@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import os
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Results(Callback):
         self.seconds_before = 0.0
         self.start = time.perf_counter()
         self.step_seconds: list[float] = []
+        self.seconds_per_step = math.nan
         self.monitor = ("val/forces_mae", "min")
         self.status, self.reason = "stopped", "no epoch done"
 
@@ -61,6 +63,7 @@ class Results(Callback):
         """Add a row and write the record."""
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
+        self.seconds_per_step = statistics.median(self.step_seconds)
         metrics = {name: value.item() for name, value in sorted(trainer.callback_metrics.items())}
         rates = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
         step = trainer.global_step
@@ -91,10 +94,9 @@ class Results(Callback):
 
     def as_dict(self) -> dict[str, Any]:
         """The content of results.json."""
-        steady = sorted(self.step_seconds)
         cost = {
             "seconds": self.seconds,
-            "seconds_per_step": steady[len(steady) // 2] if steady else None,
+            "seconds_per_step": self.seconds_per_step,
             "bsct_seconds": sum(row.get("val/bsct/seconds", 0.0) for row in self.history),
             "parameters": self.record["parameters"],
         }
@@ -128,12 +130,13 @@ class Results(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """History and clock, for a run that is resumed."""
-        return {"history": self.history, "seconds": self.seconds}
+        return {"history": self.history, "seconds": self.seconds, "seconds_per_step": self.seconds_per_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the history and the clock of the run that is resumed."""
         self.history = list(state_dict["history"])
         self.seconds_before = state_dict["seconds"]
+        self.seconds_per_step = state_dict["seconds_per_step"]
 
 
 class replacing:
