@@ -1,7 +1,9 @@
 """Train a potential and measure how smooth it becomes: `python train.py model=smooth_attn [key=value ...]`."""
 
 import os
+import signal
 import sys
+import traceback
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,21 +11,38 @@ import hydra
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from callbacks.checkpoint_io import AtomicCheckpointIO
+from callbacks.progress import silence_lightning
 from callbacks.results import Results
-from mlip_design.config import CONFIG_ERRORS, explain, model_arguments, register_resolvers, resumed_config
+from mlip_design.arguments import check_arguments
+from mlip_design.config import (
+    BUGS,
+    CONFIG_ERRORS,
+    check_flags,
+    explain,
+    model_arguments,
+    register_resolvers,
+    resumed_config,
+)
 from mlip_design.data.datamodule import StructureDataModule
 from mlip_design.report.terminal import print_summary
 from mlip_design.task import Task
 
 CONFIG_DIR = Path(__file__).resolve().parent / "conf"
+INPUT_ERRORS = (*CONFIG_ERRORS, MisconfigurationException)
 PACKAGES = ("mlip-design", "torch", "pytorch-lightning", "e3nn", "hydra-core", "ase", "numpy")
 
 
 def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Results:
-    """Everything between a configuration and a finished run folder; continues `last_checkpoint` if there is one."""
+    """Everything between a configuration and a finished run folder; continues `last_checkpoint` if given."""
+    silence_lightning()
+    torch.set_flush_denormal(True)  # envelopes and Gaussians fade to numbers that a CPU is slow with
     pl.seed_everything(config.seed, verbose=False)
     data: StructureDataModule = instantiate(config.batching)(splits=instantiate(config.data))
     model = model_arguments(config)
@@ -38,21 +57,27 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
         splits={stage: data.names(stage) for stage in ("val", "test")},
         model_config=model,
     )
-    results = Results(folder, describe(config, data, task))
+    results = Results(folder, OmegaConf.to_yaml(config), describe(config, data, task))
     callbacks = [*instantiate(config.callbacks, _convert_="all").values(), results]
     logger = instantiate(config.logger) or False
-    trainer: pl.Trainer = instantiate(config.trainer)(callbacks=callbacks, logger=logger)
+    trainer: pl.Trainer = instantiate(config.trainer)(
+        callbacks=callbacks, logger=logger, plugins=[AtomicCheckpointIO()]
+    )
+    for logger in trainer.loggers:
+        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
 
-    OmegaConf.save(config, folder / "config.yaml")
     try:
-        trainer.fit(task, data, ckpt_path=last_checkpoint)
+        trainer.fit(task, data, ckpt_path=last_checkpoint, weights_only=True)
         best = trainer.checkpoint_callback.best_model_path
         # not through ckpt_path: that would bring back the weights before averaging
         task.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
-        trainer.test(task, data, verbose=False)
+        if data.names("test"):
+            trainer.test(task, data, verbose=False)
         results.close(trainer)
     except BaseException as error:
         results.close(trainer, error)
+        if isinstance(error, SIGTERMException):
+            error.code = 128 + signal.SIGTERM  # Lightning's own is 0, success
         raise
     return results
 
@@ -71,41 +96,67 @@ def describe(config: DictConfig, data: StructureDataModule, task: Task) -> dict:
 @hydra.main(config_path=str(CONFIG_DIR), config_name="train", version_base="1.3")
 def job(config: DictConfig) -> float | None:
     """One run, alone or in a sweep."""
-    hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
-    overrides = list(hydra_config.overrides.task)
-    last_checkpoint = None
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    exit_code = 1
+    try:
+        config, last_checkpoint = begun(config, folder)
+        check_arguments(config)
+        results = train(config, folder, last_checkpoint)
+        exit_code = 0
+    except INPUT_ERRORS as error:
+        refuse(error, config)
+    finally:
+        if wandb := sys.modules.get("wandb"):
+            wandb.finish(exit_code=exit_code)
+        remove_empty(folder)
+    if rank_zero_only.rank == 0:
+        print_summary(results.as_dict(), results.history, folder)
+
+
+def begun(config: DictConfig, folder: Path) -> tuple[DictConfig, Path | None]:
+    """The configuration to run and the checkpoint to continue from, if any. No folder is used for two runs."""
+    overrides = list(HydraConfig.get().overrides.task)
     if config.resume:
-        config = resumed_config(folder, overrides)
         last = folder / "checkpoints" / "last.ckpt"
-        last_checkpoint = last if last.exists() else None
-    elif (folder / "config.yaml").exists():
+        return resumed_config(folder, overrides), last if last.exists() else None
+    if (folder / "config.yaml").exists():
         raise ValueError(
             f"{folder} already holds a run; continue it with resume={folder}, or choose another folder"
         )
-    else:
-        OmegaConf.update(config, "overrides", overrides, force_add=True)
-    exit_code = 1
-    try:
-        results = train(config, folder, last_checkpoint)
-        exit_code = 0
-    finally:
-        if wandb := sys.modules.get("wandb"):
-            wandb.finish(exit_code=exit_code, quiet=True)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-    print_summary(results.as_dict(), results.history, folder)
+    OmegaConf.update(config, "overrides", overrides, force_add=True)
+    return config, None
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a run folder in which nothing was written, and the folders around it, below here, made for it."""
+    here = Path.cwd()
+    for path in (folder, *(parent for parent in folder.parents if here in parent.parents)):
+        if path == here or not path.is_dir() or any(path.iterdir()):
+            break
+        path.rmdir()
+
+
+def refuse(error: BaseException, config: DictConfig | None = None) -> None:
+    """Tell a mistake in the command line or the input in one line and exit with status 2; raise others again."""
+    is_training = any(
+        frame.f_code is pl.Trainer._run_stage.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+    is_bug = isinstance(error, InstantiationException) and isinstance(error.__cause__, BUGS)
+    if is_training or is_bug:
+        raise error
+    print(f"error: {explain(error, CONFIG_DIR, config)}", file=sys.stderr)
+    sys.exit(2)
 
 
 def main() -> None:
-    """Run, and turn a mistake in the command line or the input into one line and exit status 2."""
+    """Run one job or several."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_resolvers()
     try:
+        check_flags(sys.argv[1:])
         job()
-    except CONFIG_ERRORS as error:
-        print(f"error: {explain(error, CONFIG_DIR)}", file=sys.stderr)
-        sys.exit(2)
+    except INPUT_ERRORS as error:
+        refuse(error)
 
 
 if __name__ == "__main__":

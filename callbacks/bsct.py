@@ -1,29 +1,39 @@
 """BSCT as a validation callback: the smoothness of the potential, measured on the weights that will be saved."""
 
+import math
+import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
-import torch
 import torch.distributed
-from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, WeightAveraging
+from matplotlib.figure import Figure
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
 from tqdm import tqdm
 
-from mlip_design.bsct import Scan, aggregate, score_scan, zero_force_score
+from mlip_design.bsct import METRIC_KEYS, Scan, aggregate, score_scan, zero_force_score
+from mlip_design.bsct.plots import plot_scan
 from mlip_design.bsct.runner import predict_scans, scan_batches
 from mlip_design.potential import Potential, UnknownElementError
+
+STAGES = {"fit": "val", "validate": "val", "test": "test"}
+"""Lightning's name of what is run -> the scans it needs."""
 
 
 class BSCT(Callback):
     """Score scans after validation and after the test, and log `<stage>/bsct/<key>`.
 
-    Keys are those of `mlip_design.bsct.METRIC_KEYS` (means over systems), `<key>` of zero forces as `zero_<key>`,
-    the full FSD by bond type as `bond/<type>`, and `seconds`. The scans are shared out over the ranks. Place it before
-    a weight-averaging callback, so that it sees the averaged weights.
+    Keys are those of `mlip_design.bsct.METRIC_KEYS` (means over systems), the same of zero forces as `zero_<key>`, the
+    spread of the full FSD over systems as `full_smoothness_{median,percentile_95}`, its mean by bond type as
+    `bond/<type>`, and `seconds`. The scans are shared out over the ranks. Place it before a weight-averaging callback,
+    so that it sees the averaged weights.
 
     scans: stage ('val', 'test') -> scans. every_n_epochs: evaluate after the validation of every n-th epoch; callbacks
     that monitor a key must keep the same cadence. max_atoms: atoms in one forward. n_worst: scans drawn as figures,
@@ -38,43 +48,67 @@ class BSCT(Callback):
         self.max_atoms = max_atoms
         self.n_worst = n_worst
         self.draw_every = draw_every
-        self.evaluations = 0
-        self.shares: dict[str, tuple[list[Scan], list]] = {}
-        self.first: dict[str, tuple] = {}
+        self.known: dict[str, list[Scan]] = {}
+        self.batches: dict[str, list] = {}
+        self.before: tuple[int, dict[str, tuple]] | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Check the company of other callbacks, leave out scans of unknown elements, take this rank's share."""
-        self.check_neighbors(trainer)
-        potential = pl_module.potential
-        for name in ("val", "test") if stage == "fit" else (stage.replace("validate", "val"),):
-            known = scans_of_known_elements(potential, self.scans.get(name, ()), trainer.is_global_zero)
-            share = known[trainer.global_rank :: trainer.world_size]
-            batches = list(scan_batches(share, potential.cutoff, self.max_atoms, potential.dtype))
-            self.shares[name] = (share, batches)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-                logger.experiment.define_metric("epoch")
-                logger.experiment.define_metric("val/bsct/*", step_metric="epoch", summary="min,last")
+        """Leave out scans of unknown elements, prepare this rank's share, check the company of other callbacks."""
+        if stage not in STAGES:
+            return
+        name, potential = STAGES[stage], pl_module.potential
+        self.known[name] = scans_of_known_elements(
+            potential, self.scans.get(name, ()), f"BSCT ({name})", trainer.is_global_zero
+        )
+        share = self.share(name, trainer)
+        self.batches[name] = list(scan_batches(share, potential.cutoff, self.max_atoms, potential.dtype))
+        if stage == "fit":
+            self.check_order(trainer)
+            self.check_monitors(trainer)
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+                    plot_over_epochs(logger, logged_keys(self.known["val"]))
 
-    def check_neighbors(self, trainer: pl.Trainer) -> None:
-        """Raise ValueError if other callbacks would see stale scores, or this one the wrong weights."""
+    def share(self, stage: str, trainer: pl.Trainer) -> list[Scan]:
+        """The scans that this rank predicts, small ones first: frames of like size share a batch with less padding."""
+        by_size = sorted(self.known[stage], key=lambda scan: len(scan.numbers))
+        return by_size[trainer.global_rank :: trainer.world_size]
+
+    def check_order(self, trainer: pl.Trainer) -> None:
+        """Raise ValueError if weights would be swapped back before they are scored."""
         position = trainer.callbacks.index(self)
         if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks[:position]):
             raise ValueError("callbacks.bsct must come before the weight-averaging callback, to see its weights")
+
+    def check_monitors(self, trainer: pl.Trainer) -> None:
+        """Raise ValueError if another callback monitors a key that is not logged, or not whenever it looks."""
+        keys = logged_keys(self.known["val"])
+        cadence = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
         for callback in trainer.callbacks:
-            if "/bsct/" not in str(getattr(callback, "monitor", "")):
+            monitor = getattr(callback, "monitor", None) or ""
+            if "/bsct/" not in monitor:
                 continue
-            period = callback._every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
-            if isinstance(callback, Checkpoint | EarlyStopping) and period % self.every_n_epochs:
+            name = type(callback).__name__
+            if monitor not in keys:
+                close = get_close_matches(monitor, keys, n=1)
+                reason = f"; did you mean {close[0]!r}?" if close else ", for no scan is left to score"
+                raise ValueError(f"callbacks: {name} monitors {monitor!r}, which is not logged{reason}")
+            period = callback.every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
+            if period % cadence:
                 raise ValueError(
-                    f"callbacks: {type(callback).__name__} looks at {callback.monitor} every {period} epochs, but "
-                    f"callbacks.bsct.every_n_epochs is {self.every_n_epochs}; the first must be a multiple"
+                    f"callbacks: {name} looks at {monitor} every {period} epochs, but it is measured every {cadence} "
+                    "(callbacks.bsct.every_n_epochs, trainer.check_val_every_n_epoch); make the first a multiple"
                 )
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Score the validation scans, unless this is a sanity check or not the epoch for it."""
-        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+        """Score the validation scans; in an epoch that is not due, take back what an earlier one said."""
+        if trainer.sanity_checking:
+            return
+        if trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self.evaluate("val", trainer, pl_module)
+        else:
+            for key in [key for key in trainer.callback_metrics if key.startswith("val/bsct/")]:
+                del trainer.callback_metrics[key]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the test scans."""
@@ -83,66 +117,85 @@ class BSCT(Callback):
     def evaluate(self, stage: str, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Predict this rank's scans, gather the scores of all, log their means and draw the worst."""
         start = time.perf_counter()
-        share, batches = self.shares[stage]
-        shown = tqdm(batches, desc="BSCT", leave=False, disable=not trainer.is_global_zero)
-        predictions = predict_scans(pl_module.potential, share, shown, pl_module.device)
-        rows = {}
-        for scan, (energies, forces) in zip(share, predictions, strict=True):
-            rows[scan.name] = (scan.bond, {**score_scan(scan, energies, forces), **zero_force_score(scan)})
-        rows = gather(rows)
-        if not rows:
-            return
-        summary = aggregate(
-            {n: score for n, (_, score) in rows.items()}, {n: bond for n, (bond, _) in rows.items()}
+        share = self.share(stage, trainer)
+        hidden = None if trainer.is_global_zero else True  # None: hidden unless on a terminal
+        shown = tqdm(self.batches[stage], "BSCT", leave=False, disable=hidden, file=sys.stdout)
+        predicted = predict_scans(pl_module.potential, share, shown, pl_module.device)
+        predictions = dict(zip((scan.name for scan in share), predicted, strict=True))
+        scores = gather(
+            {scan.name: {**score_scan(scan, *predictions[scan.name]), **zero_force_score(scan)} for scan in share}
         )
-        values = {f"{stage}/bsct/{key}": value for key, value in summary.mean.items()}
-        values |= {f"{stage}/bsct/bond/{b}": mean["full_smoothness"] for b, mean in summary.bond_mean.items()}
-        if summary.nonfinite and trainer.is_global_zero:
-            warnings.warn(f"BSCT: predictions of {', '.join(summary.nonfinite)} are not finite", stacklevel=2)
-        self.draw(stage, trainer, rows, dict(zip([scan.name for scan in share], predictions, strict=True)))
-        self.evaluations += 1
-        values[f"{stage}/bsct/seconds"] = time.perf_counter() - start
-        pl_module.log_dict(values, batch_size=1)
-
-    def draw(self, stage: str, trainer: pl.Trainer, rows: dict, predictions: dict[str, tuple]) -> None:
-        """Figures of the worst scans (those this rank predicted) and the table of all, to files and loggers."""
-        if stage == "val" and not self.first:
-            self.first = predictions
-        if not trainer.is_global_zero or (stage == "val" and self.evaluations % self.draw_every):
+        if not scores:
             return
-        from mlip_design.bsct.plots import plot_scan
+        values, nonfinite = summarize(scores, self.known[stage])
+        if nonfinite and trainer.is_global_zero:
+            warnings.warn(f"BSCT: predictions of {', '.join(nonfinite)} are not finite", stacklevel=2)
+        if stage == "test" or trainer.current_epoch // self.every_n_epochs % self.draw_every == 0:
+            self.draw(stage, trainer, scores, predictions)
+        values["seconds"] = time.perf_counter() - start
+        named = {f"{stage}/bsct/{key}": value for key, value in values.items()}
+        pl_module.log_dict(named, batch_size=1, sync_dist=True)
 
-        own = {scan.name: scan for scan in self.shares[stage][0]}
-        worst = sorted(own, key=lambda name: -rows[name][1]["full_smoothness"])[: self.n_worst]
-        folder = Path(trainer.default_root_dir) / "figures" / f"{stage}_epoch_{trainer.current_epoch:03d}"
+    def draw(self, stage: str, trainer: pl.Trainer, scores: dict, predictions: dict[str, tuple]) -> None:
+        """Figures of the worst scans, and the table of all, to files and loggers."""
+        if stage == "val" and self.before is None:
+            self.before = trainer.current_epoch, predictions
+        worst = sorted(scores, key=lambda name: -np.nan_to_num(scores[name]["full_smoothness"], nan=np.inf))
+        worst = worst[: self.n_worst]
+        now = gather({name: predictions[name] for name in worst if name in predictions})
+        epoch, earlier = self.before if self.before and stage == "val" else (trainer.current_epoch, {})
+        earlier = gather({name: earlier[name] for name in worst if name in earlier})
+        if not trainer.is_global_zero:
+            return
+        scans = {scan.name: scan for scan in self.known[stage]}
         figures = {}
-        for place, name in enumerate(worst, start=1):
-            before = self.first.get(name) if self.evaluations and stage == "val" else None
-            figure = plot_scan(own[name], *predictions[name], before=before and (*before, "first epoch"))
-            folder.mkdir(parents=True, exist_ok=True)
-            figure.savefig(folder / f"worst_{place}_{name.replace('/', '_')}.png", dpi=110)
-            figures[f"{stage}/bsct/worst_{place}"] = figure
+        for name in worst:
+            before = (*earlier[name], f"epoch {epoch}") if epoch < trainer.current_epoch else None
+            figures[name] = plot_scan(scans[name], *now[name], before=before)
+        moment = "test" if stage == "test" else f"val_epoch_{trainer.current_epoch:03d}"
+        paths = save_figures(figures, Path(trainer.default_root_dir) / "figures" / moment)
+        table = {name: {"bond": scans[name].bond, **score} for name, score in scores.items()}
         for logger in trainer.loggers:
-            log_pictures(
-                logger, figures, {name: {"bond": bond, **score} for name, (bond, score) in rows.items()}, stage
-            )
+            if isinstance(logger, WandbLogger):
+                log_to_wandb(logger, trainer, stage, paths, table)
+            elif isinstance(logger, TensorBoardLogger):
+                for place, figure in enumerate(figures.values(), start=1):
+                    logger.experiment.add_figure(f"{stage}/bsct/worst_{place}", figure, trainer.global_step)
 
 
-def scans_of_known_elements(potential: Potential, scans: Sequence[Scan], announce: bool) -> list[Scan]:
+def scans_of_known_elements(potential: Potential, scans: Sequence[Scan], name: str, announce: bool) -> list[Scan]:
     """The scans whose elements the potential knows; the others are counted and their elements named once."""
     known, reasons = [], set()
     for scan in scans:
         try:
-            potential.check_elements(scan.numbers, "BSCT")
+            potential.check_elements(scan.numbers, name)
             known.append(scan)
         except UnknownElementError as error:
-            reasons.add(str(error))
-    if announce and len(known) < len(scans):
-        left_out = len(scans) - len(known)
-        warnings.warn(
-            f"BSCT leaves out {left_out} of {len(scans)} scans: {'; '.join(sorted(reasons))}", stacklevel=2
-        )
+            reasons.add(str(error).removeprefix(f"{name}: "))
+    if announce and reasons:
+        left_out = f"{len(scans) - len(known)} of {len(scans)} scans"
+        warnings.warn(f"{name} leaves out {left_out}: {'; '.join(sorted(reasons))}", stacklevel=2)
     return known
+
+
+def logged_keys(scans: Sequence[Scan]) -> list[str]:
+    """Everything that is logged after the validation when these scans are scored."""
+    if not scans:
+        return []
+    zero = [f"zero_{key}" for key in METRIC_KEYS if not key.endswith("energy_mae")]
+    spread = ["full_smoothness_median", "full_smoothness_percentile_95"]
+    bonds = sorted({f"bond/{scan.bond}" for scan in scans})
+    return [f"val/bsct/{key}" for key in (*METRIC_KEYS, *zero, *spread, *bonds, "seconds")]
+
+
+def summarize(scores: dict[str, dict], scans: Iterable[Scan]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """What is logged of the scores of scans, by key without its stage, and the names of scans that are not finite."""
+    summary = aggregate(scores, {scan.name: scan.bond for scan in scans})
+    values = dict(summary.mean)
+    values["full_smoothness_median"] = summary.median["full_smoothness"]
+    values["full_smoothness_percentile_95"] = summary.percentile_95["full_smoothness"]
+    values |= {f"bond/{bond}": mean["full_smoothness"] for bond, mean in summary.bond_mean.items()}
+    return values, summary.nonfinite
 
 
 def gather(rows: dict[str, Any]) -> dict[str, Any]:
@@ -154,13 +207,31 @@ def gather(rows: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(item for part in parts for item in part.items()))
 
 
-def log_pictures(logger: Any, figures: dict, table: dict[str, dict], stage: str) -> None:
-    """Send figures and, where it can be shown, the per-scan table to a logger that takes them."""
-    if isinstance(logger, WandbLogger):
-        for key, figure in figures.items():
-            logger.log_image(key, [figure])
-        columns = ["scan", *next(iter(table.values()))]
-        logger.log_table(f"{stage}/bsct/scans", columns, [[name, *row.values()] for name, row in table.items()])
-    elif isinstance(logger, TensorBoardLogger):
-        for key, figure in figures.items():
-            logger.experiment.add_figure(key, figure)
+def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    """Write figures by name of their scan as PNG files, worst first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for place, (name, figure) in enumerate(figures.items(), start=1):
+        paths.append(folder / f"worst_{place}_{name.replace('/', '_')}.png")
+        figure.savefig(paths[-1], dpi=110)
+    return paths
+
+
+def plot_over_epochs(logger: WandbLogger, keys: list[str]) -> None:
+    """Give keys the epoch as their axis; one by one, for Lightning has already given '*' another."""
+    logger.experiment.define_metric("epoch")
+    for key in keys:
+        logger.experiment.define_metric(key, step_metric="epoch", summary="min,last")
+
+
+def log_to_wandb(
+    logger: WandbLogger, trainer: pl.Trainer, stage: str, paths: list[Path], table: dict[str, dict]
+) -> None:
+    """Send the figures and the table of all scans in one record, placed at this epoch."""
+    import wandb
+
+    record = {f"{stage}/bsct/worst_{place}": wandb.Image(str(path)) for place, path in enumerate(paths, start=1)}
+    columns = ["scan", *next(iter(table.values()))]
+    rows = [[name, *row.values()] for name, row in table.items()]
+    record[f"{stage}/bsct/scans"] = wandb.Table(columns=columns, data=rows)
+    logger.log_metrics({**record, "epoch": trainer.current_epoch}, trainer.global_step)

@@ -1,7 +1,7 @@
 """The record of a run: `metrics.csv`, one row a validation, and `results.json`, both rewritten after each.
 
-Written atomically, so that a run killed at any moment leaves a whole record; its history travels in the checkpoints,
-so that a resumed run continues it.
+Epochs count from 0. Written atomically, so that a run killed at any moment leaves a whole record; its history
+travels in the checkpoints, so that a resumed run continues it.
 """
 
 import csv
@@ -10,8 +10,10 @@ import math
 import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
@@ -25,31 +27,47 @@ SCHEMA = 1
 
 
 class Results(Callback):
-    """folder: the run folder. record: what is known before training (seed, overrides, data, versions, ...)."""
+    """Keeps the files of a run folder.
 
-    def __init__(self, folder: str | Path, record: dict[str, Any]):
+    folder: the run folder. config: content of its config.yaml. record: what is known before training (seed, overrides,
+    data, parameters, versions).
+    """
+
+    def __init__(self, folder: str | Path, config: str, record: dict[str, Any]):
         self.folder = Path(folder)
+        self.config = config
         self.record = record
         self.history: list[dict[str, float]] = []
         self.test: dict[str, float] = {}
         self.seconds_before = 0.0
+        self.started = False
         self.start = time.perf_counter()
         self.step_seconds: list[float] = []
         self.seconds_per_step = math.nan
         self.monitor = ("val/forces_mae", "min")
-        self.status, self.reason = "stopped", "no epoch done"
+        self.done = "no epoch done"
+        self.status, self.reason = "stopped", self.done
 
     @property
     def seconds(self) -> float:
         """Wall time of training and validation so far, earlier parts of a resumed run included."""
         return self.seconds_before + time.perf_counter() - self.start
 
+    @rank_zero_only
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write config.yaml: here, when all processes of a run have started, for none may start in a used folder."""
+        if stage == "fit":
+            with replacing(self.folder / "config.yaml") as file:
+                file.write(self.config)
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock; learn what the best epoch is judged by."""
+        """Start the clock; learn what the best epoch is judged by; leave a first record."""
+        self.started = True
         self.start = time.perf_counter()
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.monitor:
                 self.monitor = (callback.monitor, callback.mode)
+        self.write_running(trainer)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Note when a step starts."""
@@ -64,24 +82,32 @@ class Results(Callback):
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         self.seconds_per_step = statistics.median(self.step_seconds)
-        metrics = {name: value.item() for name, value in sorted(trainer.callback_metrics.items())}
+        moment = {"epoch": trainer.current_epoch, "step": trainer.global_step, "seconds": self.seconds}
         rates = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
-        step = trainer.global_step
-        self.history.append(
-            {"epoch": trainer.current_epoch, "step": step, "seconds": self.seconds, **rates, **metrics}
-        )
-        done, planned = trainer.current_epoch + 1, trainer.max_epochs
-        self.write("stopped", f"still running or killed: {done} of {planned} epochs done")
+        self.history.append({**moment, **rates, **logged(trainer, ("train/", "val"))})
+        self.write_running(trainer)
+
+    def write_running(self, trainer: pl.Trainer) -> None:
+        """Write the record that is left if the run is killed from now on."""
+        self.done = f"{len({row['epoch'] for row in self.history})} of {trainer.max_epochs} epochs done"
+        self.write("stopped", f"still running or killed: {self.done}")
 
     def close(self, trainer: pl.Trainer, exception: BaseException | None = None) -> None:
-        """Write the last record: finished with the test metrics, or the kind of failure and its reason."""
+        """Write the last record: finished with the test metrics, or the kind of failure and its reason.
+
+        Nothing is written of a run that was refused before it started.
+        """
+        if not self.started:
+            return
         if exception is None:
-            self.test = {k: v.item() for k, v in sorted(trainer.callback_metrics.items()) if k.startswith("test")}
+            self.test = logged(trainer, ("test",))
             self.write("finished", None)
         elif isinstance(exception, DivergedError):
             self.write("diverged", str(exception))
-        elif isinstance(exception, KeyboardInterrupt | SystemExit | SIGTERMException):
-            self.write("stopped", type(exception).__name__)
+        elif isinstance(exception, SIGTERMException):
+            self.write("stopped", f"SIGTERM: {self.done}")
+        elif isinstance(exception, KeyboardInterrupt | SystemExit):  # Lightning turns the first into the second
+            self.write("stopped", f"Ctrl-C: {self.done}")
         else:
             self.write("failed", f"{type(exception).__name__}: {exception}")
 
@@ -118,7 +144,6 @@ class Results(Callback):
     def write(self, status: str, reason: str | None) -> None:
         """Write metrics.csv and results.json."""
         self.status, self.reason = status, reason
-        self.folder.mkdir(parents=True, exist_ok=True)
         columns = list(dict.fromkeys(name for row in self.history for name in row))
         with replacing(self.folder / "metrics.csv") as file:
             writer = csv.DictWriter(file, columns)
@@ -139,23 +164,24 @@ class Results(Callback):
         self.seconds_per_step = state_dict["seconds_per_step"]
 
 
-class replacing:
-    """A text file that takes the place of `path` only when it was written whole."""
+def logged(trainer: pl.Trainer, prefixes: tuple[str, ...]) -> dict[str, float]:
+    """The metrics of the present epoch whose names start so, by name; values of single steps are left out."""
+    metrics = sorted(trainer.callback_metrics.items())
+    return {k: v.item() for k, v in metrics if k.startswith(prefixes) and not k.endswith("_step")}
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.partial = path.with_name(f".{path.name}.{os.getpid()}")
 
-    def __enter__(self):
-        self.file = open(self.partial, "w", encoding="utf-8", newline="")
-        return self.file
-
-    def __exit__(self, kind, value, traceback) -> None:
-        self.file.close()
-        if kind is None:
-            os.replace(self.partial, self.path)
-        else:
-            self.partial.unlink()
+@contextmanager
+def replacing(path: str | Path, mode: str = "w") -> Iterator[IO]:
+    """A file that takes the place of `path` only when it was written whole; text by default, else mode is 'wb'."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with open(partial, mode, **text) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
 
 
 def finite(value: Any) -> Any:

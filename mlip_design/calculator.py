@@ -1,6 +1,7 @@
 """ASE calculator of a trained potential."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from ase.calculators.calculator import Calculator, all_changes
@@ -18,7 +19,7 @@ class MLIPCalculator(Calculator):
     Raises StructureError for an impossible geometry and UnknownElementError for an element not in training.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties: ClassVar = ["energy", "free_energy", "energies", "forces", "stress"]
 
     def __init__(self, potential: Potential, device: str | torch.device = "cpu"):
         super().__init__()

@@ -37,26 +37,46 @@ def load_potential(
         raise CheckpointError(f"{file}: cannot be read as a checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "model_config" not in checkpoint:
         raise CheckpointError(f"{file}: holds no model_config, so it was not written by mlip_design")
-    check_targets(checkpoint["model_config"], file)
-    potential: Potential = instantiate(checkpoint["model_config"])
+    check_config(checkpoint["model_config"], file)
+    try:
+        return restored(checkpoint, torch.device(device), dtype)
+    except Exception as error:  # what blocks of another version, or missing and misshapen weights raise
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{file}: config and weights make no potential of this version ({reason})") from error
+
+
+def restored(checkpoint: dict, device: torch.device, dtype: torch.dtype | None) -> Potential:
+    """The potential of a checkpoint whose config is harmless."""
+    potential = instantiate(checkpoint["model_config"])
+    if not isinstance(potential, Potential):
+        raise CheckpointError(f"its model is a {type(potential).__name__}")
     prefix = "potential."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    weights = next(value for value in state.values() if value.is_floating_point() and value.ndim == 2)
-    potential = potential.to(device=device, dtype=weights.dtype)
+    state = {k.removeprefix(prefix): v for k, v in checkpoint.get("state_dict", {}).items() if k.startswith(prefix)}
+    weights = [value for value in state.values() if value.is_floating_point() and value.ndim == 2]
+    if not weights:
+        raise CheckpointError(f"it has no weights named {prefix}...")
+    potential = potential.to(device=device, dtype=weights[0].dtype)
     potential.load_state_dict(state)
     return potential.to(dtype=dtype).eval().requires_grad_(False)
 
 
-def check_targets(config: object, file: Path) -> None:
-    """Refuse a configuration that would call anything but the modules that this package itself defines."""
-    if isinstance(config, list):
-        config = dict(enumerate(config))
-    if not isinstance(config, dict):
-        return
-    if (target := config.get("_target_")) is not None and not is_own_module(str(target)):
-        raise CheckpointError(f"{file}: refuses to instantiate {target!r}; only blocks of mlip_design are allowed")
-    for value in config.values():
-        check_targets(value, file)
+def check_config(config: object, file: Path) -> None:
+    """Refuse a configuration that is not plain data or would call anything but modules that this package defines."""
+    if isinstance(config, dict):
+        target = config.get("_target_")
+        if target is not None and not (isinstance(target, str) and is_own_module(target)):
+            raise CheckpointError(
+                f"{file}: refuses to instantiate {target!r}; only blocks of mlip_design are allowed"
+            )
+        for value in config.values():
+            check_config(value, file)
+    elif isinstance(config, list):
+        for value in config:
+            check_config(value, file)
+    elif not (config is None or isinstance(config, bool | int | float | str)):
+        raise CheckpointError(f"{file}: model_config must be plain data, not {type(config).__name__}")
+    elif isinstance(config, str) and "${" in config:  # resolving it could make a target out of nothing
+        raise CheckpointError(f"{file}: refuses the interpolation {config!r} in its model_config")
 
 
 def is_own_module(target: str) -> bool:

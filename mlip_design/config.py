@@ -6,16 +6,21 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from mlip_design.data.bundled import bundled_path
 
-CONFIG_ERRORS = (HydraException, OmegaConfBaseException, ValueError, FileNotFoundError)
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 """What a wrong configuration or wrong input raises before training starts."""
+
+BUGS = (AttributeError, AssertionError, LookupError, NameError, NotImplementedError)
+"""What building an object raises if its code is wrong, rather than its arguments."""
 
 
 def register_resolvers() -> None:
@@ -33,8 +38,19 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, function, replace=True)
 
 
+def check_flags(arguments: list[str]) -> None:
+    """Raise ValueError for an option that Hydra does not have; its own parser would print its whole usage."""
+
+    def complain(message: str) -> None:
+        raise ValueError(f"{message}; settings have the form key=value, options are shown by --hydra-help")
+
+    parser = get_args_parser()
+    parser.error = complain
+    parser.parse_args(arguments)
+
+
 def model_arguments(config: DictConfig) -> dict:
-    """The model node, resolved, as a plain mapping that builds the potential: its `attention` is in the backbone."""
+    """The model node, resolved, as a plain mapping that builds the potential (`attention` is the backbone's)."""
     arguments = OmegaConf.to_container(config.model, resolve=True)
     arguments.pop("attention", None)
     return arguments
@@ -50,26 +66,54 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     return OmegaConf.load(folder / "config.yaml")
 
 
-def explain(error: Exception, config_dir: Path) -> str:
-    """One line that says what was wrong with the command line or the input, and what is closest or allowed."""
+def explain(error: BaseException, config_dir: Path, config: DictConfig | None = None) -> str:
+    """One line that says what was wrong with the command line or the input, and what is closest or allowed.
+
+    config: the composed configuration, as far as it came to that.
+    """
     if isinstance(error, MissingConfigException):
         return explain_missing_choice(error)
     if isinstance(error, InstantiationException):
-        key = re.search(r"full_key: (\S+)", str(error))
-        cause = error.__cause__ or error
-        place = f"{key.group(1)}: " if key and not isinstance(cause, FileNotFoundError) else ""
-        return place + first_line(cause)
+        return explain_instantiation(error, config_dir, config)
     if isinstance(error, OverrideParseException):
-        return (
-            f"argument {error.override!r} is not of the form key=value (an architecture is chosen by model=NAME)"
-        )
+        return explain_argument(str(error.override))
     if isinstance(error, MissingMandatoryValue):
-        key = error.full_key or first_line(error).rsplit(" ", 1)[-1]
+        key = error.full_key or one_line(error).rsplit(" ", 1)[-1]
         return f"{key} must be given: add {key}=... to the command line"
+    if isinstance(error, InterpolationResolutionError):  # raised by a resolver; its own message is what matters
+        return one_line(error).partition("raised while resolving interpolation: ")[2] or one_line(error)
     unknown = re.search(r"Could not (?:override|append|find override|delete)[^']*'([^']+)'", str(error))
-    if unknown:
+    if unknown and isinstance(error, HydraException):
         return unknown_key(unknown.group(1).split("@")[0], config_dir)
-    return first_line(error)
+    return one_line(error)
+
+
+def explain_instantiation(error: InstantiationException, config_dir: Path, config: DictConfig | None) -> str:
+    """An object that its configuration could not build."""
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        return explain(error.__cause__, config_dir, config)
+    found = re.search(r"full_key: (\S+)", str(error))
+    key = found.group(1) if found else ""
+    if (config_dir / "model" / key.partition(".")[0]).is_dir():  # blocks are built from the model node alone
+        key = f"model.{key}".rstrip(".")
+    cause = error.__cause__ or error
+    if isinstance(cause, ValueError | OSError):
+        return f"{key}: {one_line(cause)}" if key.startswith("model") else one_line(cause)
+    node = OmegaConf.select(config, key) if config is not None and key else None
+    given = (
+        {} if node is None else {k: v for k, v in node.items() if isinstance(v, int | float | str) and k[0] != "_"}
+    )
+    values = ", ".join(f"{name}={value}" for name, value in given.items()) or "these values"
+    return f"{key}: cannot be built from {values} ({type(cause).__name__}: {one_line(cause)})"
+
+
+def explain_argument(argument: str) -> str:
+    """An argument that is not an override."""
+    path = Path(argument)
+    if path.suffix not in (".yaml", ".yml"):
+        return f"argument {argument!r} is not of the form key=value (an architecture is chosen by model=NAME)"
+    choice = f"{path.parent.name or 'GROUP'}={path.stem}"
+    return f"argument {argument!r}: a file is not given as it is; save it as conf/GROUP/NAME.yaml and say {choice}"
 
 
 def explain_missing_choice(error: MissingConfigException) -> str:
@@ -83,15 +127,12 @@ def explain_missing_choice(error: MissingConfigException) -> str:
 
 def unknown_key(key: str, config_dir: Path) -> str:
     """A key that the configuration does not have, with the closest one that it has."""
-    known = [*config_keys(config_dir), *config_groups(config_dir)]
-    close = get_close_matches(key.replace("/", "."), known, n=1)
-    last = key.replace("/", ".").rpartition(".")[2]
-    close = (
-        close
-        or [
-            name for name in known if name.rpartition(".")[2] in get_close_matches(last, [name.rpartition(".")[2]])
-        ][:1]
-    )
+    known = [*config_groups(config_dir)]
+    if "/" not in key:
+        known += config_keys(config_dir)
+    last_words = {name.rpartition(".")[2]: name for name in reversed(known)}
+    close = get_close_matches(key, known, n=1)
+    close = close or [last_words[word] for word in get_close_matches(key.rpartition(".")[2], last_words, n=1)]
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{key}: no such key or group{hint}"
 
@@ -119,7 +160,7 @@ def dotted(config: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from dotted(child, f"{prefix}{key}.")
 
 
-def first_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """The first line of a message, or the name of the error if it has none."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0].strip() if lines else type(error).__name__

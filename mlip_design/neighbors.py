@@ -26,9 +26,7 @@ class CandidatePairs(NamedTuple):
 
 def candidate_pairs(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> CandidatePairs:
     """Pairs of positions (n_atoms, 3) within `cutoff` (Å), images included where pbc (3,) says so; cell (3, 3), Å."""
-    cell = complete_cell(cell) if pbc.any() else np.zeros((3, 3))
-    periodic = [bool(flag) for flag in pbc]
-    source, target, shift = neighbor_list(cutoff).compute(positions, cell, periodic, quantities="ijS")
+    source, target, shift = search(positions, cell, pbc, cutoff, "ijS")
     forward = np.column_stack([source, target, shift]).astype(np.int64)
     forward = forward[np.lexsort(forward.T[::-1])]
     opposite = np.column_stack([forward[:, 1], forward[:, 0], -forward[:, 2:]])
@@ -42,14 +40,36 @@ def closest_pair(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, limit: float
 ) -> tuple[int, int, float] | None:
     """(i, j, distance) of the closest two atoms or images if they are nearer than `limit` (Å, at most 1), else None."""
-    cell = complete_cell(cell) if pbc.any() else np.zeros((3, 3))
-    source, target, distance = neighbor_list(SHORT_RANGE).compute(
-        positions, cell, [bool(flag) for flag in pbc], quantities="ijd"
-    )
+    source, target, distance = search(positions, cell, pbc, SHORT_RANGE, "ijd")
     nearest = int(np.argmin(distance)) if len(distance) else None
     if nearest is None or distance[nearest] >= limit:
         return None
     return int(source[nearest]), int(target[nearest]), float(distance[nearest])
+
+
+def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, quantities: str) -> list:
+    """The named quantities of all directed pairs within the cutoff, unordered."""
+    cell = complete_cell(cell) if pbc.any() else np.eye(3)
+    positions = without_gaps(positions, cell, pbc, 2 * cutoff)
+    return neighbor_list(cutoff).compute(positions, cell, [bool(flag) for flag in pbc], quantities=quantities)
+
+
+def without_gaps(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, widest: float) -> np.ndarray:
+    """Positions with the empty space along directions without period cut down to `widest` (Å); no other pair changes.
+
+    The search takes time and memory, or crashes, by the extent of its input: one atom that flies off would suffice.
+    """
+    inverse = np.linalg.inv(cell)
+    moved = positions
+    for axis in np.flatnonzero(~np.asarray(pbc)):
+        height = positions @ inverse[:, axis] / np.linalg.norm(inverse[:, axis])
+        order = np.argsort(height)
+        surplus = np.cumsum(np.maximum(np.diff(height[order]) - widest, 0.0))
+        if len(surplus) and surplus[-1] > 0:
+            cut = np.zeros_like(height)
+            cut[order[1:]] = surplus
+            moved = moved - (cut * np.linalg.norm(inverse[:, axis]))[:, None] * cell[axis]
+    return moved
 
 
 @lru_cache(maxsize=8)

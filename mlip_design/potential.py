@@ -41,7 +41,7 @@ class Prediction:
     forces: Tensor | None = None
     """(n_atoms, 3), eV/Å."""
     stress: Tensor | None = None
-    """(n_graphs, 3, 3), eV/Å^3, sign as in ASE."""
+    """(n_graphs, 3, 3), eV/Å^3, sign as in ASE; NaN for structures without volume."""
 
 
 class Potential(nn.Module):
@@ -124,7 +124,7 @@ class Potential(nn.Module):
             energy=energy,
             energies=energies,
             forces=-gradients.pop(0) if forces else None,
-            stress=gradients.pop(0) / torch.linalg.det(graph.cell).abs()[:, None, None] if stress else None,
+            stress=per_volume(gradients.pop(0), graph.cell) if stress else None,
         )
 
     def atomic_energies(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Tensor:
@@ -159,3 +159,9 @@ class Potential(nn.Module):
             log_weight=log_weight,
             radial=self.basis(distance),
         )
+
+
+def per_volume(values: Tensor, cell: Tensor) -> Tensor:
+    """values (n_graphs, 3, 3) over the volumes of cells (n_graphs, 3, 3), Å; NaN, without gradient, where there is none."""
+    volume = torch.linalg.det(cell).abs()[:, None, None]
+    return torch.where(volume > 0, values / volume.where(volume > 0, 1.0), torch.nan)

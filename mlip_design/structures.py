@@ -21,6 +21,8 @@ from mlip_design.neighbors import closest_pair
 
 COMPRESSED = {".xz", ".gz", ".bz2"}
 
+MAX_ATOMIC_NUMBER = 118
+
 COINCIDENT = 0.05
 """Å; two atoms closer than this are taken for a mistake in the input."""
 
@@ -46,7 +48,7 @@ class Structure:
     forces: np.ndarray | None = None
     """(n_atoms, 3), eV/Å."""
     stress: np.ndarray | None = None
-    """(3, 3), eV/Å^3, sign as in ASE."""
+    """(3, 3), eV/Å^3, sign as in ASE; None as well where there is no volume."""
 
 
 def from_atoms(atoms: ase.Atoms, where: str = "structure") -> Structure:
@@ -65,8 +67,12 @@ def validate(structure: Structure, where: str) -> None:
     """Raise `StructureError` for a geometry that no potential can evaluate."""
     if not len(structure.numbers):
         raise StructureError(f"{where}: has no atoms")
-    if not np.isfinite(structure.positions).all():
-        raise StructureError(f"{where}: positions contain NaN or infinity")
+    if not ((structure.numbers > 0) & (structure.numbers <= MAX_ATOMIC_NUMBER)).all():
+        strange = structure.numbers[(structure.numbers < 1) | (structure.numbers > MAX_ATOMIC_NUMBER)][0]
+        raise StructureError(f"{where}: {strange} is no atomic number (1 to {MAX_ATOMIC_NUMBER})")
+    for name in ("positions", "cell"):
+        if not np.isfinite(getattr(structure, name)).all():
+            raise StructureError(f"{where}: {name} must be finite, but there is NaN or infinity")
     if structure.pbc.any():
         missing = structure.pbc & (np.linalg.norm(structure.cell, axis=1) < 1e-6)
         if missing.any():
@@ -90,24 +96,30 @@ def read_structures(
     """Labelled structures of a file, one at a time.
 
     energy_key, forces_key, stress_key: names of the labels (eV, eV/Å, eV/Å^3) in the file. Energy and forces are
-    required in every frame, stress is optional. Raises StructureError or FileNotFoundError, naming file and frame.
+    required in every frame; stress is optional, and left out where the cell has no volume. Raises StructureError or
+    FileNotFoundError, naming file and frame.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file{closest_file(path)}")
+    count = 0
     try:
-        for index, atoms in enumerate(frames(path)):
-            yield labelled(atoms, f"{path}, frame {index}", energy_key, forces_key, stress_key)
+        for atoms in frames(path):
+            yield labelled(atoms, f"{path}, frame {count}", energy_key, forces_key, stress_key)
+            count += 1
     except StructureError:
         raise
     except Exception as error:  # each of ASE's readers has exceptions of its own
-        raise StructureError(f"{path}: cannot be read as structures ({type(error).__name__}: {error})") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StructureError(f"{path}, frame {count}: cannot be read as a structure ({reason})") from error
+    if not count:
+        raise StructureError(f"{path}: holds no structures")
 
 
 def frames(path: Path) -> Iterator[ase.Atoms]:
     """Every frame of a file; a compressed one is unpacked in memory first, since readers seek back and forth."""
     if path.suffix not in COMPRESSED:
-        return iread(path, index=":")
+        return iread(path, index=":", do_not_split_by_at_sign=True)
     with open_with_compression(str(path), "rt") as file:
         text = io.StringIO(file.read())
     return iread(text, index=":", format=filetype(path.stem, read=False))
@@ -119,10 +131,11 @@ def labelled(atoms: ase.Atoms, where: str, energy_key: str, forces_key: str, str
     labels = available_labels(atoms)
     energy = require_label(labels, energy_key, where, ())
     forces = require_label(labels, forces_key, where, bare.positions.shape)
-    stress = labels.get(stress_key)
-    if stress is not None:
-        stress = np.asarray(stress, dtype=np.float64)
-        stress = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
+    stress = None
+    if labels.get(stress_key) is not None and np.linalg.det(bare.cell):
+        is_voigt = np.size(labels[stress_key]) == 6
+        stress = require_label(labels, stress_key, where, (6,) if is_voigt else (3, 3))
+        stress = voigt_6_to_full_3x3_stress(stress) if is_voigt else stress
     return Structure(bare.numbers, bare.positions, bare.cell, bare.pbc, float(energy), forces, stress)
 
 

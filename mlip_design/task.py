@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import MeanMetric
 
 from mlip_design.graph import AtomGraph
 from mlip_design.loss import EnergyForcesLoss
@@ -44,6 +46,7 @@ class Task(pl.LightningModule):
         self.metrics = nn.ModuleDict(
             {stage: nn.ModuleList(split_metrics(name) for name in names) for stage, names in splits.items()}
         )
+        self.train_loss = MeanMetric()
 
     def forward(self, graph: AtomGraph) -> Prediction:
         """Energy and forces of a graph, ready for a loss if gradients are enabled."""
@@ -51,26 +54,37 @@ class Task(pl.LightningModule):
         return self.potential(graph, stress=stress, create_graph=torch.is_grad_enabled())
 
     def training_step(self, graph: AtomGraph, batch_index: int) -> Tensor:
-        """Scalar loss. Raises DivergedError when it is not finite."""
+        """Scalar loss. Raises DivergedError, on all ranks together, when it is not finite on any."""
         loss = self.loss(self(graph), graph, self.potential.scale)
-        if not torch.isfinite(loss):
+        if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
             raise DivergedError(f"the training loss became {loss.item()} in epoch {self.current_epoch}")
-        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=graph.n_graphs, prog_bar=True)
+        self.train_loss.update(loss.detach(), graph.n_graphs)
+        self.log("train/loss_step", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
     def validation_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the metrics of its split."""
-        self.evaluate("val", graph, dataloader_idx)
+        self.metrics["val"][dataloader_idx].update(self(graph), graph)
 
     def test_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the metrics of its split."""
-        self.evaluate("test", graph, dataloader_idx)
+        self.metrics["test"][dataloader_idx].update(self(graph), graph)
 
-    def evaluate(self, stage: str, graph: AtomGraph, index: int) -> None:
-        """Update the metrics of split number `index` of a stage."""
-        metrics = self.metrics[stage][index]
-        metrics.update(self(graph), graph)
-        self.log_dict(metrics, on_step=False, on_epoch=True, add_dataloader_idx=False, batch_size=graph.n_graphs)
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the splits and, while fitting, the mean training loss since the last validation."""
+        self.log_splits("val")
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self.log("train/loss", self.train_loss.compute(), sync_dist=True)
+            self.train_loss.reset()
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the splits."""
+        self.log_splits("test")
+
+    def log_splits(self, stage: str) -> None:
+        """Log on every rank alike, also on one that had no batch of a split: computing them is collective."""
+        for metrics in self.metrics[stage]:
+            self.log_dict(metrics, on_step=False, on_epoch=True)
 
     def configure_optimizers(self) -> dict:
         """Optimizer over two groups, with and without weight decay, and the schedule of every step."""

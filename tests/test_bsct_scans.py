@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import sys
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,12 +141,14 @@ def test_selection(tmp_path):
     assert names(limit=2, bonds=["C-N"]) == ["C-N/1", "C-N/2"]
 
 
-def test_progress_bar_is_opt_in(tmp_path, capsys):
+def test_progress_bar_is_opt_in_and_for_terminals(tmp_path, capsys, monkeypatch):
     System().write(tmp_path)
+    load_scans(tmp_path, progress=True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     load_scans(tmp_path)
     assert capsys.readouterr().err == ""
     load_scans(tmp_path, progress=True)
-    assert "1/1" in capsys.readouterr().err
+    assert "0/1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name, mode", [("scans.tar.xz", "w:xz"), ("scans.tar", "w")])

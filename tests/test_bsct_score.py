@@ -279,7 +279,7 @@ def test_wrong_shapes(energies, forces, message):
 
 @pytest.mark.parametrize("floor", [0.0, -1.0, math.nan])
 def test_wrong_floor(floor):
-    with pytest.raises(ValueError, match="floor is .* expected a positive force"):
+    with pytest.raises(ValueError, match=r"floor is .* expected a positive force"):
         score_scan(hand_scan(), np.zeros(6), hand_forces(), floor=floor)
 
 

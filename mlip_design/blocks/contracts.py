@@ -76,12 +76,15 @@ class RadialBasis(Protocol):
 class Attention(Protocol):
     """Mixes the tokens of each centre. A token of weight 0 must not influence any other."""
 
-    def __call__(self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:
-        """Mixed tokens (n_atoms, n_tokens, n_features), dimensionless.
+    def __call__(
+        self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor, n_queries: int | None = None
+    ) -> Tensor:
+        """Mixed tokens (n_atoms, n_queries, n_features), dimensionless.
 
         tokens: (n_atoms, n_tokens, n_features); weight, log_weight: (n_atoms, n_tokens), 0 and -inf at padding;
         legendre: (n_atoms, l_max + 1, n_tokens, n_tokens), P_l(cos theta) of the angle between two edges; the self
-        token has no direction and counts as the zero vector (cos theta = 0).
+        token has no direction and counts as the zero vector (cos theta = 0). n_queries: only the first so many
+        tokens of each centre (the self token is the first) are wanted back, None for all.
         """
         ...
 

@@ -37,7 +37,9 @@ def predict_scans(
 
     batches: what `scan_batches` gives for the same scans; kept by a caller who predicts more than once.
     """
-    energies, forces = [np.empty(0)], [np.empty((0, 3))]
+    if not scans:
+        return []
+    energies, forces = [], []
     with torch.no_grad():
         for graph in batches:
             prediction = potential(graph.to(device))

@@ -57,10 +57,13 @@ def from_files(
     return splits
 
 
-def from_scans(root: str, val: float, test: float, seed: int) -> dict[str, StructureDataset]:
-    """Frames of the scans below `root` (published layout), split by system: fractions `val` and `test` of them."""
+def from_scans(root: str, val: float, test: float, seed: int, stride: int) -> dict[str, StructureDataset]:
+    """Frames of the scans below `root` (published layout), split by system: fractions `val` and `test` of them.
+
+    stride: every stride-th frame is taken; neighbouring frames of a scan are much alike.
+    """
     parts = split_scans(load_scans(root, progress=True), val, test, seed)
-    return {name: StructureDataset(frames(scans)) for name, scans in parts.items()}
+    return {name: StructureDataset(frames(scans, stride)) for name, scans in parts.items()}
 
 
 def held_out_scans(root: str, split: str, val: float, test: float, seed: int) -> list[Scan]:
@@ -79,10 +82,11 @@ def split_scans(scans: Sequence[Scan], val: float, test: float, seed: int) -> di
     return parts
 
 
-def frames(scans: Sequence[Scan]) -> Iterator[Structure]:
-    """Every kept frame of every scan as a labelled structure."""
+def frames(scans: Sequence[Scan], stride: int) -> Iterator[Structure]:
+    """Every stride-th kept frame of every scan as a labelled structure."""
     for scan in scans:
-        for positions, energy, forces in zip(scan.positions, scan.energies, scan.forces, strict=True):
+        chosen = (values[::stride] for values in (scan.positions, scan.energies, scan.forces))
+        for positions, energy, forces in zip(*chosen, strict=True):
             yield Structure(scan.numbers, positions, **MOLECULE, energy=float(energy), forces=forces)
 
 

@@ -15,12 +15,9 @@ NORM_EPS = 1e-5
 class SmoothAttention(TemperatureAttention):
     """As `TemperatureAttention`, with bounded logits and weighted values."""
 
-    def split(self, projected: Tensor) -> Tensor:
-        """Heads normalised over all their channels: (n_atoms, n_heads, l_max + 1, n_tokens, channels)."""
-        n_atoms, n_tokens, n_features = projected.shape
-        heads = projected.view(n_atoms, n_tokens, self.n_heads, -1)
-        normalised = torch.nn.functional.rms_norm(heads, heads.shape[-1:], eps=NORM_EPS)
-        return super().split(normalised.view(n_atoms, n_tokens, n_features))
+    def normalize(self, vectors: Tensor) -> Tensor:
+        """Scaled to root mean square 1 over the channels of each head."""
+        return torch.nn.functional.rms_norm(vectors, vectors.shape[-1:], eps=NORM_EPS)
 
     def weigh(self, value: Tensor, weight: Tensor) -> Tensor:
         """Values times the envelope of their token."""

@@ -3,8 +3,6 @@
 The softmax then changes 1/tau as fast with its logits: no single token takes over within a small displacement.
 """
 
-from torch import Tensor
-
 from mlip_design.blocks.attention.softmax import SoftmaxAttention
 
 
@@ -15,8 +13,4 @@ class TemperatureAttention(SoftmaxAttention):
         super().__init__(n_features, n_heads, l_max)
         if tau <= 0:
             raise ValueError(f"attention: tau = {tau} must be positive")
-        self.tau = tau
-
-    def logits(self, query: Tensor, key: Tensor, legendre: Tensor) -> Tensor:
-        """Logits divided by tau, (n_atoms, n_heads, n_tokens, n_tokens)."""
-        return super().logits(query, key, legendre) / self.tau
+        self.scale = self.scale / tau

@@ -49,7 +49,7 @@ class Mindscaip(nn.Module):
         self.embed_edge = EdgeEmbedding(n_features, n_basis, directions)
         self.embed_atom = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
         self.layers = nn.ModuleList(Layer(n_features, attention, expansion) for _ in range(n_layers))
-        self.norm = nn.RMSNorm(n_features, eps=NORM_EPS)
+        self.norm = nn.RMSNorm(n_features, eps=NORM_EPS, elementwise_affine=False)
 
     def forward(self, numbers: Tensor, edges: Edges) -> Tensor:
         """numbers (n_atoms,) -> (n_atoms, n_features), dimensionless."""
@@ -58,9 +58,9 @@ class Mindscaip(nn.Module):
         rows, n_rows = layout.rows, layout.opposite.shape[0]
         tokens = pad(self.embed_edge(numbers, edges), rows, n_rows).view(len(numbers), -1, self.n_features)
         tokens = torch.cat([atoms[:, None], tokens[:, 1:]], dim=1)
-        for layer in self.layers:
-            tokens = layer(tokens, layout)
-        return self.norm(tokens[:, 0])
+        for layer in self.layers[:-1]:
+            tokens = Permute.apply(layer(tokens, layout), layout.opposite)
+        return self.norm(self.layers[-1](tokens, layout, n_read=1)[:, 0])
 
 
 class TokenLayout(NamedTuple):
@@ -134,7 +134,7 @@ class Layer(nn.Module):
 
     def __init__(self, n_features: int, attention: Callable[[], nn.Module], expansion: int):
         super().__init__()
-        self.norms = nn.ModuleList(nn.RMSNorm(n_features, eps=NORM_EPS) for _ in range(3))
+        self.norms = nn.ModuleList(nn.RMSNorm(n_features, eps=NORM_EPS, elementwise_affine=False) for _ in range(3))
         self.by_source = attention()
         self.by_destination = attention()
         self.feed_forward = nn.Sequential(
@@ -143,14 +143,16 @@ class Layer(nn.Module):
             nn.Linear(expansion * n_features, n_features),
         )
 
-    def forward(self, tokens: Tensor, layout: TokenLayout) -> Tensor:
-        """(n_atoms, n_tokens, n_features) -> the same shape."""
+    def forward(self, tokens: Tensor, layout: TokenLayout, n_read: int | None = None) -> Tensor:
+        """(n_atoms, n_tokens, n_features), by source -> (n_atoms, n_read, n_features), by destination.
+
+        n_read: how many tokens of each centre, the self token first, anyone will read; None for all.
+        """
         geometry = (layout.weight, layout.log_weight, layout.legendre)
         tokens = tokens + self.by_source(self.norms[0](tokens), *geometry)
         tokens = Permute.apply(tokens, layout.opposite)
-        tokens = tokens + self.by_destination(self.norms[1](tokens), *geometry)
-        tokens = Permute.apply(tokens, layout.opposite)
-        return tokens + self.feed_forward(self.norms[2](tokens))
+        read = tokens[:, :n_read] + self.by_destination(self.norms[1](tokens), *geometry, n_queries=n_read)
+        return read + self.feed_forward(self.norms[2](read))
 
 
 class Permute(torch.autograd.Function):

@@ -17,7 +17,7 @@ class Polynomial(nn.Module):
 
     def __init__(self, p: int):
         super().__init__()
-        if p < 2:
+        if p < 2 or p != int(p):
             raise ValueError(f"envelope polynomial: p = {p} must be an integer of at least 2")
         self.p = p
 

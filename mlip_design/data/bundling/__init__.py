@@ -1,0 +1,1 @@
+"""How the bundled set is made; `mlip_design.data.make_bundled` puts the parts together."""

@@ -1,0 +1,181 @@
+"""Attention among the tokens of a centre: faded tokens are as absent ones, order is irrelevant, tau is respected."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from conftest import block_arguments, blocks_of, build_block
+from numpy.polynomial import legendre
+from torch import Tensor, nn
+
+N_FEATURES = 32
+L_MAX = 3
+
+attentions = pytest.mark.parametrize("name", blocks_of("attention"))
+with_tau = pytest.mark.parametrize(
+    "name", [name for name in blocks_of("attention") if "tau" in block_arguments("attention", name)]
+)
+
+
+class Tokens(NamedTuple):
+    """What an attention block is given; fields as in `contracts.Attention`."""
+
+    tokens: Tensor
+    weight: Tensor
+    log_weight: Tensor
+    legendre: Tensor
+
+
+def attention(name: str, **changes) -> nn.Module:
+    """The block at small size, with weights large enough to prefer some tokens clearly."""
+    block = build_block("attention", name, n_features=N_FEATURES, n_heads=4, l_max=L_MAX, **changes)
+    for parameter in block.requires_grad_(False).parameters():
+        parameter *= 2
+    return block
+
+
+def centres(n_atoms: int = 3, n_edges: int = 5, seed: int = 0) -> Tokens:
+    """Centres with a self token and `n_edges` edges each, all of weight above 0."""
+    random = np.random.default_rng(seed)
+    unit = random.normal(size=(n_atoms, n_edges + 1, 3))
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
+    unit[:, 0] = 0
+    weight = random.uniform(0.1, 1, (n_atoms, n_edges + 1))
+    weight[:, 0] = 1
+    cosine = unit @ unit.transpose(0, 2, 1)
+    polynomials = np.stack(
+        [legendre.legval(cosine, np.eye(L_MAX + 1)[order]) for order in range(L_MAX + 1)], axis=1
+    )
+    values = (random.normal(size=(*weight.shape, N_FEATURES)), weight, np.log(weight), polynomials)
+    return Tokens(*(torch.from_numpy(value) for value in values))
+
+
+def take(given: Tokens, order: list[int]) -> Tokens:
+    """Some of the tokens of every centre, in an order."""
+    polynomials = given.legendre[:, :, order][:, :, :, order]
+    return Tokens(given.tokens[:, order], given.weight[:, order], given.log_weight[:, order], polynomials)
+
+
+def faded(given: Tokens, weight: float) -> Tokens:
+    """The last token at a weight."""
+    changed = Tokens(*(value.clone() for value in given))
+    changed.weight[:, -1] = weight
+    changed.log_weight[:, -1] = np.log(weight) if weight else -np.inf
+    return changed
+
+
+def influence(block: nn.Module, weight: float) -> float:
+    """What the last token, at a weight, changes in the output of the others."""
+    given = centres()
+    return (block(*faded(given, weight))[:, :-1] - block(*take(given, [0, 1, 2, 3, 4]))).abs().max().item()
+
+
+@attentions
+def test_token_of_no_weight_has_no_influence(name):
+    block = attention(name)
+    assert influence(block, 1.0) > 1e-2
+    for weight in (1e-14, 1e-300, 0.0):
+        assert influence(block, weight) < 1e-10
+
+
+@attentions
+def test_influence_fades_in_proportion_to_the_weight(name):
+    block = attention(name)
+    assert influence(block, 1e-7) < 1.01e-2 * influence(block, 1e-5)
+
+
+class Deaf(nn.Module):
+    """Wrong on purpose: plain mean of the tokens, whatever their weight."""
+
+    def forward(self, tokens, weight, log_weight, legendre):
+        return tokens.mean(1, keepdim=True).expand_as(tokens)
+
+
+def test_influence_of_a_faded_token_is_caught():
+    assert influence(Deaf(), 0.0) > 1e-2
+
+
+@attentions
+def test_content_of_padding_is_irrelevant(name):
+    block = attention(name)
+    padded = faded(centres(), 0.0)
+    other = Tokens(*(value.clone() for value in padded))
+    other.tokens[:, -1] = 1e3
+    other.legendre[..., -1] = other.legendre[..., -1, :] = 0.3
+    assert (block(*padded) - block(*other))[:, :-1].abs().max() < 1e-10
+
+
+@attentions
+def test_a_centre_with_nothing_but_its_self_token(name):
+    alone = take(centres(), [0])
+    padded = Tokens(*(value.clone() for value in take(centres(), [0, 1, 2])))
+    padded.weight[:, 1:] = 0
+    padded.log_weight[:, 1:] = -np.inf
+    block = attention(name)
+    assert block(*alone).isfinite().all()
+    assert (block(*alone) - block(*padded)[:, :1]).abs().max() < 1e-10
+
+
+@attentions
+def test_order_of_tokens_and_centres_is_irrelevant(name):
+    block, given, order = attention(name), centres(), [3, 0, 5, 1, 4, 2]
+    result = block(*given)
+    assert result.shape == given.tokens.shape
+    assert (block(*take(given, order)) - result[:, order]).abs().max() < 1e-12
+    assert (block(*(value[[2]] for value in given)) - result[[2]]).abs().max() < 1e-12
+
+
+@attentions
+def test_first_and_second_derivatives(name):
+    block, given = attention(name), centres(n_atoms=1, n_edges=2)
+
+    def of(tokens: Tensor, log_weight: Tensor) -> Tensor:
+        return block(tokens[..., None].expand_as(given.tokens), log_weight.exp(), log_weight, given.legendre).sum(
+            -1
+        )
+
+    inputs = (given.tokens[..., 0].clone().requires_grad_(), given.log_weight.clone().requires_grad_())
+    assert torch.autograd.gradcheck(of, inputs)
+    assert torch.autograd.gradgradcheck(of, inputs)
+
+
+@with_tau
+def test_tau_divides_the_preference(name):
+    """At infinite temperature every token receives the same mixture; at a low one it does not."""
+    given = centres()
+    spread = [attention(name, tau=tau)(*given).std(1).max().item() for tau in (0.5, 2.0, 1e9)]
+    assert spread[0] > spread[1] > 1e-3
+    assert spread[2] < 1e-6
+
+
+@with_tau
+@pytest.mark.parametrize("tau", [0.0, -1.0])
+def test_tau_must_be_positive(name, tau):
+    with pytest.raises(Exception, match=f"tau = {tau} must be positive"):
+        attention(name, tau=tau)
+
+
+def grows_linearly(block: nn.Module) -> bool:
+    """Whether input weights a thousand times larger scale the values but sharpen no preference."""
+    given = centres()
+    before = block(*given)
+    block.project_in.weight *= 1e3
+    after = block(*given)
+    assert after.isfinite().all()
+    return bool(torch.allclose(after, 1e3 * before, rtol=1e-3, atol=1e-2))
+
+
+def test_smooth_logits_are_bounded_whatever_the_weights_do():
+    assert grows_linearly(attention("smooth"))
+
+
+@pytest.mark.parametrize("name", ["softmax", "temperature"])
+def test_plain_logits_grow_with_the_weights(name):
+    assert not grows_linearly(attention(name))
+
+
+@pytest.mark.parametrize("name", ["softmax", "temperature", "smooth"])
+def test_channels_must_divide_among_heads_and_orders(name):
+    with pytest.raises(Exception, match="n_features = 30 must be a multiple of"):
+        build_block("attention", name, n_features=30)
