@@ -11,6 +11,10 @@ SHORT_RANGE = 1.0
 """Å, reach of the search for atoms that coincide; a much smaller one would need millions of cells."""
 
 
+MAX_BOXES = 50_000
+"""Boxes that the search may divide space into; vesin 0.6 divides by zero from about 100000 on."""
+
+
 class CandidatePairs(NamedTuple):
     """All directed pairs closer than a cutoff, sorted by source."""
 
@@ -48,28 +52,41 @@ def closest_pair(
 
 
 def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, quantities: str) -> list:
-    """The named quantities of all directed pairs within the cutoff, unordered."""
-    cell = complete_cell(cell) if pbc.any() else np.eye(3)
-    positions = without_gaps(positions, cell, pbc, 2 * cutoff)
-    return neighbor_list(cutoff).compute(positions, cell, [bool(flag) for flag in pbc], quantities=quantities)
+    """The named quantities of all directed pairs within the cutoff, unordered.
 
-
-def without_gaps(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, widest: float) -> np.ndarray:
-    """Positions with the empty space along directions without period cut down to `widest` (Å); no other pair changes.
-
-    The search takes time and memory, or crashes, by the extent of its input: one atom that flies off would suffice.
+    Time, memory and, beyond MAX_BOXES, the very life of the process hang on the extent of what vesin is given: empty
+    space is taken out before (one atom that flies off would suffice), and a wider search, then narrowed, has fewer
+    boxes.
     """
+    cell = complete_cell(cell) if pbc.any() else np.eye(3)
     inverse = np.linalg.inv(cell)
-    moved = positions
+    spacing = 1 / np.linalg.norm(inverse, axis=0)  # of lattice planes, Å
+    positions = without_gaps(positions, cell, inverse * spacing, pbc, 2 * cutoff)
+    extent = np.where(pbc, spacing, np.ptp(positions @ inverse, axis=0) * spacing)
+    reach = cutoff
+    while np.prod(np.maximum(extent / reach, 1)) > MAX_BOXES:
+        reach *= 1.5
+    periodic = [bool(flag) for flag in pbc]
+    *found, distance = neighbor_list(reach).compute(positions, cell, periodic, quantities=quantities + "d")
+    return found if reach == cutoff else [values[distance < cutoff] for values in found]
+
+
+def without_gaps(
+    positions: np.ndarray, cell: np.ndarray, normals: np.ndarray, pbc: np.ndarray, widest: float
+) -> np.ndarray:
+    """Positions with empty space along directions that are not periodic cut down to `widest` (Å).
+
+    normals: (3, 3), in columns, to the lattice planes. Distances below `widest` stay as they are.
+    """
     for axis in np.flatnonzero(~np.asarray(pbc)):
-        height = positions @ inverse[:, axis] / np.linalg.norm(inverse[:, axis])
+        height = positions @ normals[:, axis]
         order = np.argsort(height)
         surplus = np.cumsum(np.maximum(np.diff(height[order]) - widest, 0.0))
         if len(surplus) and surplus[-1] > 0:
             cut = np.zeros_like(height)
-            cut[order[1:]] = surplus
-            moved = moved - (cut * np.linalg.norm(inverse[:, axis]))[:, None] * cell[axis]
-    return moved
+            cut[order[1:]] = surplus / (cell[axis] @ normals[:, axis])
+            positions = positions - cut[:, None] * cell[axis]
+    return positions
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,6 @@
 """`Potential`: neighbour selection, envelope, basis, backbone and readout put together; energy, forces, stress.
 
-E = sum over atoms of (scale * atomic_energy + reference_energy[element]),   F = -dE/dx,
+E = sum over atoms of (scale * atomic_energy + repulsion + reference_energy[element]),   F = -dE/dx,
 stress = dE/d(strain) / volume for a symmetric strain of positions and cell.
 """
 
@@ -10,7 +10,15 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor, nn
 
-from mlip_design.blocks.contracts import Backbone, Edges, Envelope, NeighborSelection, RadialBasis, Readout
+from mlip_design.blocks.contracts import (
+    Backbone,
+    Edges,
+    Envelope,
+    NeighborSelection,
+    RadialBasis,
+    Readout,
+    Repulsion,
+)
 from mlip_design.graph import AtomGraph
 
 MAX_ATOMIC_NUMBER = 118
@@ -54,6 +62,7 @@ class Potential(nn.Module):
         basis: RadialBasis,
         backbone: Backbone,
         readout: Readout,
+        repulsion: Repulsion,
     ):
         super().__init__()
         self.neighbors = neighbors
@@ -61,6 +70,7 @@ class Potential(nn.Module):
         self.basis = basis
         self.backbone = backbone
         self.readout = readout
+        self.repulsion = repulsion
         unknown = torch.full((MAX_ATOMIC_NUMBER + 1,), torch.nan, dtype=torch.float64)
         self.register_buffer("reference_energies", unknown)
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
@@ -129,8 +139,9 @@ class Potential(nn.Module):
 
     def atomic_energies(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Tensor:
         """(n_atoms,) float64, eV, of positions (n_atoms, 3) under a strain (n_graphs, 3, 3), None for none."""
-        features = self.backbone(graph.numbers, self.edges(graph, positions, strain))
-        return self.scale * self.readout(features).double() + self.reference_energies[graph.numbers]
+        edges = self.edges(graph, positions, strain)
+        learned = self.scale * self.readout(self.backbone(graph.numbers, edges)).double()
+        return learned + self.repulsion(graph.numbers, edges) + self.reference_energies[graph.numbers]
 
     def edges(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Edges:
         """The edges that neighbour selection keeps (x < 1), with weights and radial features."""
@@ -162,6 +173,6 @@ class Potential(nn.Module):
 
 
 def per_volume(values: Tensor, cell: Tensor) -> Tensor:
-    """values (n_graphs, 3, 3) over the volumes of cells (n_graphs, 3, 3), Å; NaN, without gradient, where there is none."""
+    """values (n_graphs, 3, 3) over volumes of cells (n_graphs, 3, 3), Å; NaN, without gradient, where there is none."""
     volume = torch.linalg.det(cell).abs()[:, None, None]
     return torch.where(volume > 0, values / volume.where(volume > 0, 1.0), torch.nan)

@@ -23,6 +23,9 @@ COMPRESSED = {".xz", ".gz", ".bz2"}
 
 MAX_ATOMIC_NUMBER = 118
 
+LARGEST_POSITION, LARGEST_CELL = 1e8, 1e4
+"""Å; farther out, float64 no longer resolves a bond, and neighbours are no longer found in finite time."""
+
 COINCIDENT = 0.05
 """Å; two atoms closer than this are taken for a mistake in the input."""
 
@@ -73,6 +76,9 @@ def validate(structure: Structure, where: str) -> None:
     for name in ("positions", "cell"):
         if not np.isfinite(getattr(structure, name)).all():
             raise StructureError(f"{where}: {name} must be finite, but there is NaN or infinity")
+    for name, largest in (("positions", LARGEST_POSITION), ("cell", LARGEST_CELL)):
+        if (found := np.abs(getattr(structure, name)).max()) > largest:
+            raise StructureError(f"{where}: {name} must stay within {largest:.0e} Å, but there is {found:.3g}")
     if structure.pbc.any():
         missing = structure.pbc & (np.linalg.norm(structure.cell, axis=1) < 1e-6)
         if missing.any():

@@ -181,7 +181,7 @@ def call_main(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
 
 def finish(process) -> int:
     """Wait for a process of `start`; its exit status, negative for a signal."""
-    process.join(timeout=120)
+    process.join(timeout=300)
     if process.exitcode is None:
         process.kill()
         process.join()

@@ -105,3 +105,11 @@ class Readout(Protocol):
     def __call__(self, features: Tensor) -> Tensor:
         """(n_atoms, n_features) -> (n_atoms,), dimensionless."""
         ...
+
+
+class Repulsion(Protocol):
+    """Short-range pair energy that the network need not learn."""
+
+    def __call__(self, numbers: Tensor, edges: Edges) -> Tensor:
+        """numbers (n_atoms,) int64 -> (n_atoms,), eV."""
+        ...

@@ -13,7 +13,7 @@ from ase.optimize import BFGS
 
 from mlip_design.data.molecules import Molecule, bond_range, conformer, describe, intact, move_apart
 
-MAX_FORCE = 300.0  # eV/Å, largest force component of a frame outside the scans
+MAX_FORCE = 60.0  # eV/Å, largest force component of a frame outside the scans
 RELAXED_FORCE = 0.01  # eV/Å
 SCAN_FRAMES = 100
 SCAN_TEMPERATURE = 500  # K

@@ -1,0 +1,1 @@
+"""repulsion blocks, one a file."""
