@@ -42,7 +42,9 @@ def load_potential(
         return restored(checkpoint, torch.device(device), dtype)
     except Exception as error:  # what blocks of another version, or missing and misshapen weights raise
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{file}: config and weights make no potential of this version ({reason})") from error
+        raise CheckpointError(
+            f"{file}: config and weights make no potential of this version ({reason})"
+        ) from error
 
 
 def restored(checkpoint: dict, device: torch.device, dtype: torch.dtype | None) -> Potential:
@@ -51,7 +53,9 @@ def restored(checkpoint: dict, device: torch.device, dtype: torch.dtype | None) 
     if not isinstance(potential, Potential):
         raise CheckpointError(f"its model is a {type(potential).__name__}")
     prefix = "potential."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint.get("state_dict", {}).items() if k.startswith(prefix)}
+    state = {
+        k.removeprefix(prefix): v for k, v in checkpoint.get("state_dict", {}).items() if k.startswith(prefix)
+    }
     weights = [value for value in state.values() if value.is_floating_point() and value.ndim == 2]
     if not weights:
         raise CheckpointError(f"it has no weights named {prefix}...")

@@ -4,9 +4,11 @@ Any file that ASE reads (extended XYZ, compressed too, ASE databases, ...) is re
 """
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 import ase
@@ -20,6 +22,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from mlip_design.neighbors import closest_pair
 
 COMPRESSED = {".xz", ".gz", ".bz2"}
+XYZ = {"xyz", "extxyz"}
 
 MAX_ATOMIC_NUMBER = 118
 
@@ -125,10 +128,36 @@ def read_structures(
 def frames(path: Path) -> Iterator[ase.Atoms]:
     """Every frame of a file; a compressed one is unpacked in memory first, since readers seek back and forth."""
     if path.suffix not in COMPRESSED:
-        return iread(path, index=":", do_not_split_by_at_sign=True)
+        kind = filetype(str(path))
+        if kind in XYZ:
+            with path.open() as file:
+                check_frame_sizes(file, path)
+        return iread(path, index=":", format=kind, do_not_split_by_at_sign=True)
     with open_with_compression(str(path), "rt") as file:
         text = io.StringIO(file.read())
-    return iread(text, index=":", format=filetype(path.stem, read=False))
+    kind = filetype(path.stem, read=False)
+    if kind in XYZ:
+        check_frame_sizes(text, path)
+    return iread(text, index=":", format=kind)
+
+
+def check_frame_sizes(lines: Iterator[str], path: Path) -> None:
+    """Raise StructureError unless the atom counts of an XYZ file lead from frame to frame to its end.
+
+    ASE takes an empty line for the end, whatever follows, and counts up to any number of atoms, there or not.
+    """
+    index = 0
+    for line in lines:
+        if not line.strip():
+            if any(rest.strip() for rest in lines):
+                raise StructureError(f"{path}, frame {index}: an empty line where a frame should begin")
+        elif not line.lstrip().startswith("VEC"):
+            if not re.fullmatch(r"\s*\d+\s*", line):
+                raise StructureError(f"{path}, frame {index}: {line.strip()[:40]!r} is no number of atoms")
+            n_lines = int(line) + 1
+            if sum(1 for _ in islice(lines, n_lines)) < n_lines:
+                raise StructureError(f"{path}, frame {index}: the file ends within its {int(line)} atoms")
+            index += 1
 
 
 def labelled(atoms: ase.Atoms, where: str, energy_key: str, forces_key: str, stress_key: str) -> Structure:

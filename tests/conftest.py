@@ -219,7 +219,11 @@ def stencil(potential: Potential, images: list[Structure], step: float) -> np.nd
 
 
 def limiting_jump(
-    values: Callable[[np.ndarray], np.ndarray], start: float, stop: float, n_points: int = 200, width: float = 1e-10
+    values: Callable[[np.ndarray], np.ndarray],
+    start: float,
+    stop: float,
+    n_points: int = 200,
+    width: float = 1e-10,
 ) -> float:
     """Largest change of `values` (n_points,) -> (n_points x anything) that remains when the step shrinks to `width`.
 

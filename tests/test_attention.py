@@ -160,7 +160,8 @@ def grows_linearly(block: nn.Module) -> bool:
     """Whether input weights a thousand times larger scale the values but sharpen no preference."""
     given = centres()
     before = block(*given)
-    block.project_in.weight *= 1e3
+    for projection in (block.project_query, block.project_key_value):
+        projection.weight *= 1e3
     after = block(*given)
     assert after.isfinite().all()
     return bool(torch.allclose(after, 1e3 * before, rtol=1e-3, atol=1e-2))

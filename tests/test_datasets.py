@@ -250,12 +250,12 @@ def test_scans_as_training_data(tmp_path):
     more = [replace(scan, system_id=scan.system_id + letter) for scan in scans for letter in "abcd"]
     root = tiny_run.write_scans(more, tmp_path / "scans")
     arguments = {"root": str(root), "val": 0.25, "test": 0.25, "seed": 3}
-    splits = from_scans(**arguments)
+    splits = from_scans(**arguments, stride=2)
     held_out = {name: held_out_scans(split=name, **arguments) for name in splits}
     names = [scan.name for part in held_out.values() for scan in part]
     assert len(names) == len(set(names)) == 36
     for name, dataset in splits.items():
-        frames = sum(len(scan.lengths) for scan in held_out[name])
+        frames = sum(len(scan.lengths[::2]) for scan in held_out[name])
         assert len(dataset) == frames
         assert {scan.bond for scan in held_out[name]} == {scan.bond for scan in scans}
     first = held_out["val"][0]

@@ -66,6 +66,31 @@ def test_candidates_are_those_of_brute_force(system, cutoff):
     assert is_reverse(pairs)
 
 
+@given(system=systems(), distance=st.sampled_from([20.0, 1e3, 1e6]), axis=st.integers(0, 2))
+@settings(max_examples=40, deadline=None)
+def test_atoms_that_fly_off_change_nothing_for_the_others(system, distance, axis):
+    """Away from molecules and surfaces; the search of vesin would crash or take minutes."""
+    positions, cell, pbc = system
+    pbc[axis] = False
+    pairs = listed(candidate_pairs(positions, cell, pbc, 5.0))
+    height = 1 / np.linalg.norm(np.linalg.inv(cell)[:, axis])
+    lost = positions + distance * cell[axis] / height
+    both = candidate_pairs(np.vstack([positions, lost + positions.max(0) - positions.min(0)]), cell, pbc, 5.0)
+    n_atoms = len(positions)
+    near = [pair for pair in listed(both) if pair[0] < n_atoms and pair[1] < n_atoms]
+    far = [(i - n_atoms, j - n_atoms, *s) for i, j, *s in listed(both) if i >= n_atoms and j >= n_atoms]
+    assert near == pairs
+    assert distance > 1e3 or far == pairs  # rounding of large numbers may move a pair across the cutoff
+
+
+@pytest.mark.parametrize("lengths", [(1.0, 1e3, 1e3), (3.0, 3.0, 1e4), (1e4, 1e4, 1e4), (0.5, 0.9, 1e3)])
+@pytest.mark.parametrize("cutoff", [1.0, 6.0])
+def test_cells_however_flat_or_long(lengths, cutoff):
+    positions = np.array([[0.0, 0.0, 0.0], [0.1, 0.3, 0.7]])
+    system = positions, np.diag(lengths), np.array([True, True, True])
+    assert set(listed(candidate_pairs(*system, cutoff))) == brute_force(*system, cutoff)
+
+
 def test_a_wrong_list_is_caught():
     structure = skewed()
     pairs = candidate_pairs(structure.positions, structure.cell, structure.pbc, 4.0)

@@ -59,9 +59,8 @@ def test_the_wheel_holds_everything(wheel):
 
 
 def test_it_is_found_before_the_repository(site, tmp_path):
-    code = (
-        "import callbacks, mlip_design, train; print(callbacks.__file__, mlip_design.__file__, train.CONFIG_DIR)"
-    )
+    code = "from importlib.util import find_spec\n"
+    code += "print(*(find_spec(name).origin for name in ('callbacks', 'mlip_design', 'train')))"
     done = shell(sys.executable, "-c", code, cwd=tmp_path, site=site)
     assert [Path(word).is_relative_to(site) for word in done.stdout.split()] == [True] * 3
 

@@ -230,6 +230,29 @@ def test_empty_compressed_file(tmp_path):
     assert "holds no structures" in refusal(tmp_path / "x.xyz.gz")
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (extxyz() + "\n" + extxyz(), "frame 1: an empty line where a frame should begin"),
+        (extxyz() + extxyz()[:-30], "frame 1: the file ends within its 2 atoms"),
+        (extxyz() + "999999999999\n", "frame 1: the file ends within its 999999999999 atoms"),
+        (extxyz() + "two\n" + extxyz(), "frame 1: 'two' is no number of atoms"),
+        (extxyz() + "-2\n" + extxyz(), "frame 1: '-2' is no number of atoms"),
+    ],
+)
+def test_frames_are_not_lost_silently(tmp_path, suffix, text, words):
+    path = tmp_path / f"x.xyz{suffix}"
+    with (gzip.open(path, "wt") if suffix else path.open("w")) as file:
+        file.write(text)
+    assert words in refusal(path)
+
+
+def test_empty_lines_at_the_end_are_fine(tmp_path):
+    (tmp_path / "x.xyz").write_text(extxyz() + extxyz() + "\n \n")
+    assert len(list(read_structures(tmp_path / "x.xyz"))) == 2
+
+
 def test_a_folder_is_no_file(tmp_path):
     refusal(tmp_path)
 
