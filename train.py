@@ -32,7 +32,7 @@ from mlip_design.config import (
 )
 from mlip_design.data.datamodule import StructureDataModule
 from mlip_design.report.terminal import print_summary
-from mlip_design.task import Task
+from mlip_design.task import DivergedError, Task
 
 CONFIG_DIR = Path(__file__).resolve().parent / "conf"
 INPUT_ERRORS = (*CONFIG_ERRORS, MisconfigurationException)
@@ -105,6 +105,8 @@ def job(config: DictConfig) -> float | None:
         exit_code = 0
     except INPUT_ERRORS as error:
         refuse(error, config)
+    except DivergedError as error:
+        sys.exit(f"diverged: {error}; a smaller optimizer.lr may help (the record is in {folder})")
     finally:
         if wandb := sys.modules.get("wandb"):
             wandb.finish(exit_code=exit_code)

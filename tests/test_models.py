@@ -42,7 +42,7 @@ from torch import nn
 
 from mlip_design.blocks import contracts
 from mlip_design.config import model_arguments
-from mlip_design.graph import AtomGraph, batch_structures
+from mlip_design.graph import batch_structures
 from mlip_design.potential import Potential
 from mlip_design.structures import Structure, from_atoms
 

@@ -243,7 +243,7 @@ def test_empty_compressed_file(tmp_path):
 )
 def test_frames_are_not_lost_silently(tmp_path, suffix, text, words):
     path = tmp_path / f"x.xyz{suffix}"
-    with (gzip.open(path, "wt") if suffix else path.open("w")) as file:
+    with gzip.open(path, "wt") if suffix else path.open("w") as file:
         file.write(text)
     assert words in refusal(path)
 

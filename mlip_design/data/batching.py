@@ -46,7 +46,8 @@ class AtomBatchSampler(Sampler[list[int]]):
     def draw(self, epoch: int) -> list[np.ndarray]:
         """The batches of all ranks in one epoch."""
         if not self.shuffle:
-            return cut_by_atoms(np.arange(len(self.sizes)), self.sizes, self.max_atoms)
+            limit = min(self.max_atoms, int(self.sizes.sum()) // self.n_ranks)  # a batch for every rank
+            return cut_by_atoms(np.arange(len(self.sizes)), self.sizes, limit)
         random = np.random.default_rng([self.seed, epoch])
         batches = []
         for window in cut_by_atoms(random.permutation(len(self.sizes)), self.sizes, WINDOW * self.max_atoms):
