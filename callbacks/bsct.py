@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch.distributed
+from ase.data import chemical_symbols
 from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from mlip_design.bsct import METRIC_KEYS, Scan, aggregate, score_scan, zero_force_score
 from mlip_design.bsct.plots import plot_scan
 from mlip_design.bsct.runner import predict_scans, scan_batches
-from mlip_design.potential import Potential, UnknownElementError
+from mlip_design.potential import Potential
 
 STAGES = {"fit": "val", "validate": "val", "test": "test"}
 """Lightning's name of what is run -> the scans it needs."""
@@ -165,16 +166,16 @@ class BSCT(Callback):
 
 def scans_of_known_elements(potential: Potential, scans: Sequence[Scan], name: str, announce: bool) -> list[Scan]:
     """The scans whose elements the potential knows; the others are counted and their elements named once."""
-    known, reasons = [], set()
-    for scan in scans:
-        try:
-            potential.check_elements(scan.numbers, name)
-            known.append(scan)
-        except UnknownElementError as error:
-            reasons.add(str(error).removeprefix(f"{name}: "))
-    if announce and reasons:
+    elements = set(potential.elements)
+    known = [scan for scan in scans if elements.issuperset(scan.numbers.tolist())]
+    if announce and len(known) < len(scans):
+        unknown = sorted({number for scan in scans for number in scan.numbers.tolist()} - elements)
+        named, learnt = (
+            ", ".join(chemical_symbols[n] for n in numbers) for numbers in (unknown, potential.elements)
+        )
         left_out = f"{len(scans) - len(known)} of {len(scans)} scans"
-        warnings.warn(f"{name} leaves out {left_out}: {'; '.join(sorted(reasons))}", stacklevel=2)
+        reason = f"element {named} is unknown to this potential (it knows {learnt})"
+        warnings.warn(f"{name} leaves out {left_out}: {reason}", stacklevel=2)
     return known
 
 

@@ -186,7 +186,7 @@ def test_unknown_dtype_is_refused(checkpoint, dtype):
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         load_potential(tmp_path / "x.ckpt")
-    with pytest.raises(FileNotFoundError, match="best.ckpt: no such checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"best\.ckpt: no such checkpoint"):
         load_potential(tmp_path)
 
 
@@ -199,7 +199,9 @@ def refusal(path: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04broken", pickle.dumps({"model_config": {}})])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"PK\x03\x04broken", pickle.dumps({"model_config": {}}, protocol=2)]
+)
 def test_files_that_are_no_checkpoints(tmp_path, content):
     (tmp_path / "x.ckpt").write_bytes(content)
     refusal(tmp_path / "x.ckpt")
@@ -243,7 +245,7 @@ class Payload:
 def test_pickled_code_is_not_run(tmp_path):
     mark = tmp_path / "executed"
     torch.save({**contents(), "extra": Payload(mark)}, tmp_path / "x.ckpt")
-    (tmp_path / "y.ckpt").write_bytes(pickle.dumps(Payload(mark)))
+    (tmp_path / "y.ckpt").write_bytes(pickle.dumps(Payload(mark), protocol=2))
     for name in ("x.ckpt", "y.ckpt"):
         assert "cannot be read as a checkpoint" in refusal(tmp_path / name)
     assert not mark.exists()

@@ -53,6 +53,7 @@ PROTOCOLS = {
     "attention": contracts.Attention,
     "backbone": contracts.Backbone,
     "readout": contracts.Readout,
+    "repulsion": contracts.Repulsion,
 }
 DERIVATIVE = 1e-6  # eV/Å of forces, eV/Å^3 of stress
 EXACT = 1e-10  # eV and eV/Å: differences by nothing but the order of sums
@@ -147,6 +148,7 @@ def test_stress_is_the_strain_derivative(potential, structure):
 
 def test_forces_and_stress_with_every_block(block_potential):
     assert force_error(block_potential, ethanol()) < DERIVATIVE
+    assert force_error(block_potential, deformed(ethanol(), 0.6 * np.eye(3))) < DERIVATIVE  # repelled atoms
     assert force_error(block_potential, skewed()) < DERIVATIVE
     assert stress_error(block_potential, skewed()) < DERIVATIVE
 
