@@ -134,7 +134,9 @@ class Layer(nn.Module):
 
     def __init__(self, n_features: int, attention: Callable[[], nn.Module], expansion: int):
         super().__init__()
-        self.norms = nn.ModuleList(nn.RMSNorm(n_features, eps=NORM_EPS, elementwise_affine=False) for _ in range(3))
+        self.norms = nn.ModuleList(
+            nn.RMSNorm(n_features, eps=NORM_EPS, elementwise_affine=False) for _ in range(3)
+        )
         self.by_source = attention()
         self.by_destination = attention()
         self.feed_forward = nn.Sequential(

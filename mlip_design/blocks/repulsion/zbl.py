@@ -2,7 +2,9 @@
 
 V(d) = k_e Z_i Z_j / d phi(d / a) w(d / c),   a = 0.8854 a_0 / (Z_i^0.23 + Z_j^0.23),   c = reach (R_i + R_j)
 
-phi is the universal screening function and w the bump exp(-x^2 / (1 - x^2)), so that every derivative vanishes at c; the edge's own weight multiplies it, so that an edge that leaves takes its repulsion along. It holds atoms apart where training data end: V grows without limit as d -> 0.
+phi is the universal screening function and w the bump exp(-x^2 / (1 - x^2)), so that every derivative vanishes at c;
+the edge's own weight multiplies it, so that an edge that leaves takes its repulsion along. V grows without limit as
+d -> 0 and so holds atoms apart where training data end.
 """
 
 import torch
@@ -20,7 +22,7 @@ EXPONENTS = (3.19980, 0.94229, 0.40290, 0.20162)
 
 
 class ZBL(nn.Module):
-    """reach: where the repulsion has gone, in units of the sum of the covalent radii R; below 1 bonds do not feel it."""
+    """reach: where the repulsion has gone, in units of the sum of the covalent radii; below 1 bonds do not feel it."""
 
     def __init__(self, reach: float):
         super().__init__()
@@ -38,5 +40,7 @@ class ZBL(nn.Module):
         screening = sum(a * torch.exp(-b * scaled) for a, b in zip(AMPLITUDES, EXPONENTS, strict=True))
         reduced = distance / cutoff[near]
         switch = torch.exp(-(reduced**2) / ((1 - reduced) * (1 + reduced)))
-        pair_energy = COULOMB * charges.prod(0) / distance * screening * switch * edges.weight.index_select(0, near)
+        pair_energy = (
+            COULOMB * charges.prod(0) / distance * screening * switch * edges.weight.index_select(0, near)
+        )
         return distance.new_zeros(len(numbers)).index_add(0, edges.source[near], 0.5 * pair_energy)
