@@ -42,7 +42,7 @@ PACKAGES = ("mlip-design", "torch", "pytorch-lightning", "e3nn", "hydra-core", "
 def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Results:
     """Everything between a configuration and a finished run folder; continues `last_checkpoint` if given."""
     silence_lightning()
-    torch.set_flush_denormal(True)  # envelopes and Gaussians fade to numbers that a CPU is slow with
+    torch.set_num_threads(config.threads)
     pl.seed_everything(config.seed, verbose=False)
     data: StructureDataModule = instantiate(config.batching)(splits=instantiate(config.data))
     model = model_arguments(config)
@@ -98,6 +98,7 @@ def job(config: DictConfig) -> float | None:
     """One run, alone or in a sweep."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     exit_code = 1
+    torch.set_flush_denormal(True)  # envelopes and Gaussians fade to numbers that a CPU is slow with
     try:
         config, last_checkpoint = begun(config, folder)
         check_arguments(config)
@@ -108,6 +109,7 @@ def job(config: DictConfig) -> float | None:
     except DivergedError as error:
         sys.exit(f"diverged: {error}; a smaller optimizer.lr may help (the record is in {folder})")
     finally:
+        torch.set_flush_denormal(False)
         if wandb := sys.modules.get("wandb"):
             wandb.finish(exit_code=exit_code)
         remove_empty(folder)

@@ -23,6 +23,7 @@ RANGES = {
     "trainer.max_epochs": (1, inf),
     "batching.max_atoms": (1, inf),
     "batching.workers": (0, inf),
+    "threads": (1, inf),
 }
 
 

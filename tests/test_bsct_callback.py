@@ -252,7 +252,7 @@ def test_unknown_elements_are_left_out_and_named_once(tmp_path):
 
 def without(dataset, number: int):
     """The structures that do not hold an element."""
-    return dataset.subset(i for i in range(len(dataset)) if number not in dataset[i].numbers)
+    return dataset.subset(np.array([i for i in range(len(dataset)) if number not in dataset[i].numbers]))
 
 
 @pytest.mark.parametrize("scans", [[], None], ids=["none given", "none known"])

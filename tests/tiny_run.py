@@ -37,6 +37,7 @@ TINY = [
     "model.neighbors.n_neighbors=8",
     "model.basis.n_basis=8",
     "batching.max_atoms=32",
+    "batching.workers=0",
     "trainer.max_epochs=2",
     "+trainer.limit_train_batches=3",
     "trainer.accelerator=cpu",

@@ -66,7 +66,7 @@ class StructureDataModule(pl.LightningDataModule):
         return {
             name: {
                 "structures": len(dataset),
-                "atoms": len(dataset.numbers),
+                "atoms": int(dataset.sizes.sum()),
                 "mean_absolute_force": dataset.mean_absolute_force,
             }
             for name, dataset in self.splits.items()

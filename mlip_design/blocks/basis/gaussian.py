@@ -14,6 +14,10 @@ class Gaussian(nn.Module):
 
     def __init__(self, cutoff: float, n_basis: int, width: float):
         super().__init__()
+        if n_basis < 2 or cutoff <= 0 or width <= 0:
+            raise ValueError(
+                f"basis gaussian: needs n_basis >= 2, cutoff > 0, width > 0; not {n_basis}, {cutoff}, {width}"
+            )
         self.n_basis = n_basis
         self.sigma = width * cutoff / (n_basis - 1)
         self.register_buffer("centers", torch.linspace(0.0, cutoff, n_basis), persistent=False)
