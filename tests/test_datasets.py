@@ -89,9 +89,7 @@ def test_a_large_data_set_is_in_memory_once():
     dataset = StructureDataset(synthetic(100_000))
     used, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    held = (
-        dataset.numbers.nbytes + dataset.atom_values.nbytes + dataset.graph_values.nbytes + dataset.first.nbytes
-    )
+    held = dataset.numbers.nbytes + dataset.atom_values.nbytes + dataset.graph_values.nbytes + dataset.first.nbytes
     assert len(dataset) == 100_000
     assert held < used < 1.3 * held
     assert peak < 1.4 * held
