@@ -37,8 +37,8 @@ class Edges(NamedTuple):
 class NeighborSelection(Protocol):
     """Gives every candidate edge a reduced distance x; the edge belongs to the graph where x < 1.
 
-    `cutoff` (Å) bounds the candidates: every pair closer than it must be offered. `symmetric` blocks give an
-    edge and its reverse the same x. `continuous` tells whether x is a continuous function of the positions.
+    `cutoff` (Å) bounds the candidates: every pair closer than it must be offered. An edge and its
+    reverse get the same x. `continuous` tells whether x is a continuous function of the positions.
     """
 
     cutoff: float

@@ -1,4 +1,4 @@
-"""Temperature-controlled attention: logits divided by tau > 1 (arXiv:2602.04861, sec. 4.2).
+"""Temperature-controlled attention: logits divided by tau > 1 (arXiv:2602.04861).
 
 The softmax then changes 1/tau as fast with its logits: no single token takes over within a small displacement.
 """

@@ -1,4 +1,4 @@
-"""Edge-token transformer after MinDScAIP (arXiv:2602.04861, sec. 4.1).
+"""Edge-token transformer after MinDScAIP (arXiv:2602.04861).
 
 Tokens are the directed edges and one self token a centre. A layer lets the edges that share a source attend to each
 other, re-indexes (i, j, S) -> (j, i, -S), lets the edges that share a destination attend, re-indexes back, and ends

@@ -1,4 +1,4 @@
-"""Differentiable k nearest neighbours (arXiv:2602.04861, sec. 4.2).
+"""Differentiable k nearest neighbours (arXiv:2602.04861).
 
 Soft rank of j around i:   r_i(j) = sum over neighbours m of i of f(d_im) sigmoid((d_ij - d_im) / s)
 Reduced distance:          x = t logsumexp([r_i(j) / k, r_j(i) / k, d_ij / r_c] / t)

@@ -2,7 +2,7 @@
 
 The ranks are integers plus one half (the limit s -> 0 of `diff_knn`), so x jumps where two neighbours of a
 centre exchange places: the potential energy surface is discontinuous. This is the flawed baseline that the
-smoothness tests must catch (arXiv:2602.04861, sec. 4).
+smoothness tests must catch (arXiv:2602.04861).
 """
 
 import torch
