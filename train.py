@@ -87,6 +87,7 @@ def describe(config: DictConfig, data: StructureDataModule, task: Task) -> dict:
     return {
         "seed": config.seed,
         "overrides": list(config.overrides),
+        "budget": {"epochs": config.trainer.max_epochs},
         "data": data.describe(),
         "parameters": sum(parameter.numel() for parameter in task.parameters()),
         "versions": {name: version(name) for name in PACKAGES},

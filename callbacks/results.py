@@ -30,7 +30,7 @@ class Results(Callback):
     """Keeps the files of a run folder.
 
     folder: the run folder. config: content of its config.yaml. record: what is known before training (seed, overrides,
-    data, parameters, versions).
+    budget, data, parameters, versions).
     """
 
     def __init__(self, folder: str | Path, config: str, record: dict[str, Any]):
@@ -136,6 +136,7 @@ class Results(Callback):
             "metrics": {**last, **self.test},
             "best": {**self.best, "monitor": self.monitor[0]},
             "cost": cost,
+            "budget": self.record["budget"],
             "data": self.record["data"],
             "versions": self.record["versions"],
         }

@@ -1,0 +1,1 @@
+"""Choosing among trained variants by several objectives; needs no torch."""
