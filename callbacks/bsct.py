@@ -1,5 +1,6 @@
 """BSCT as a validation callback: the smoothness of the potential, measured on the weights that will be saved."""
 
+import csv
 import math
 import sys
 import time
@@ -15,10 +16,12 @@ import torch.distributed
 from ase.data import chemical_symbols
 from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from tqdm import tqdm
 
+from callbacks.results import replacing
+from callbacks.wandb_log import log_scans, plot_over_epochs, wandb_loggers
 from mlip_design.bsct import METRIC_KEYS, Scan, aggregate, score_scan, zero_force_score
 from mlip_design.bsct.plots import plot_scan
 from mlip_design.bsct.runner import predict_scans, scan_batches
@@ -33,12 +36,13 @@ class BSCT(Callback):
 
     Keys are those of `mlip_design.bsct.METRIC_KEYS` (means over systems), the same of zero forces as `zero_<key>`, the
     spread of the full FSD over systems as `full_smoothness_{median,percentile_95}`, its mean by bond type as
-    `bond/<type>`, and `seconds`. The scans are shared out over the ranks. Place it before a weight-averaging callback,
-    so that it sees the averaged weights.
+    `bond/<type>`, and `seconds`. The scores of every scan at the last evaluation are written to `scans_<stage>.csv` in
+    the trainer's folder. The scans are shared out over the ranks. Place it before a weight-averaging callback, so that
+    it sees the averaged weights.
 
     scans: stage ('val', 'test') -> scans. every_n_epochs: evaluate after the validation of every n-th epoch; callbacks
     that monitor a key must keep the same cadence. max_atoms: atoms in one forward. n_worst: scans drawn as figures,
-    worst full FSD first, in the first evaluation and every `draw_every`-th one.
+    worst full FSD first, in the first evaluation, every `draw_every`-th and the last.
     """
 
     def __init__(
@@ -66,9 +70,8 @@ class BSCT(Callback):
         if stage == "fit":
             self.check_order(trainer)
             self.check_monitors(trainer)
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-                    plot_over_epochs(logger, logged_keys(self.known["val"]))
+            for logger in wandb_loggers(trainer):
+                plot_over_epochs(logger, logged_keys(self.known["val"]))
 
     def share(self, stage: str, trainer: pl.Trainer) -> list[Scan]:
         """The scans that this rank predicts, small ones first: frames of like size share a batch with less padding."""
@@ -131,17 +134,25 @@ class BSCT(Callback):
         values, nonfinite = summarize(scores, self.known[stage])
         if nonfinite and trainer.is_global_zero:
             warnings.warn(f"BSCT: predictions of {', '.join(nonfinite)} are not finite", stacklevel=2)
-        if stage == "test" or trainer.current_epoch // self.every_n_epochs % self.draw_every == 0:
-            self.draw(stage, trainer, scores, predictions)
+        bonds = {scan.name: scan.bond for scan in self.known[stage]}
+        table = {name: {"bond": bonds[name], **score} for name, score in scores.items()}
+        if trainer.is_global_zero:
+            write_scores(Path(trainer.default_root_dir) / f"scans_{stage}.csv", table)
+        if stage == "test" or self.draws_in(trainer.current_epoch, trainer.max_epochs):
+            self.draw(stage, trainer, table, predictions)
         values["seconds"] = time.perf_counter() - start
         named = {f"{stage}/bsct/{key}": value for key, value in values.items()}
         pl_module.log_dict(named, batch_size=1, sync_dist=True)
 
-    def draw(self, stage: str, trainer: pl.Trainer, scores: dict, predictions: dict[str, tuple]) -> None:
-        """Figures of the worst scans, and the table of all, to files and loggers."""
+    def draws_in(self, epoch: int, max_epochs: int) -> bool:
+        """Whether figures are due: in the first evaluation, every `draw_every`-th and the last."""
+        return epoch // self.every_n_epochs % self.draw_every == 0 or 0 < max_epochs <= epoch + self.every_n_epochs
+
+    def draw(self, stage: str, trainer: pl.Trainer, table: dict[str, dict], predictions: dict[str, tuple]) -> None:
+        """Figures of the worst scans, to files and loggers, and the table of all to W&B."""
         if stage == "val" and self.before is None:
             self.before = trainer.current_epoch, predictions
-        worst = sorted(scores, key=lambda name: -np.nan_to_num(scores[name]["full_smoothness"], nan=np.inf))
+        worst = sorted(table, key=lambda name: -np.nan_to_num(table[name]["full_smoothness"], nan=np.inf))
         worst = worst[: self.n_worst]
         now = gather({name: predictions[name] for name in worst if name in predictions})
         epoch, earlier = self.before if self.before and stage == "val" else (trainer.current_epoch, {})
@@ -155,11 +166,10 @@ class BSCT(Callback):
             figures[name] = plot_scan(scans[name], *now[name], before=before)
         moment = "test" if stage == "test" else f"val_epoch_{trainer.current_epoch:03d}"
         paths = save_figures(figures, Path(trainer.default_root_dir) / "figures" / moment)
-        table = {name: {"bond": scans[name].bond, **score} for name, score in scores.items()}
+        for logger in wandb_loggers(trainer):
+            log_scans(logger, trainer, stage, paths, table)
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                log_to_wandb(logger, trainer, stage, paths, table)
-            elif isinstance(logger, TensorBoardLogger):
+            if isinstance(logger, TensorBoardLogger):
                 for place, figure in enumerate(figures.values(), start=1):
                     logger.experiment.add_figure(f"{stage}/bsct/worst_{place}", figure, trainer.global_step)
 
@@ -218,21 +228,9 @@ def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
     return paths
 
 
-def plot_over_epochs(logger: WandbLogger, keys: list[str]) -> None:
-    """Give keys the epoch as their axis; one by one, for Lightning has already given '*' another."""
-    logger.experiment.define_metric("epoch")
-    for key in keys:
-        logger.experiment.define_metric(key, step_metric="epoch", summary="min,last")
-
-
-def log_to_wandb(
-    logger: WandbLogger, trainer: pl.Trainer, stage: str, paths: list[Path], table: dict[str, dict]
-) -> None:
-    """Send the figures and the table of all scans in one record, placed at this epoch."""
-    import wandb
-
-    record = {f"{stage}/bsct/worst_{place}": wandb.Image(str(path)) for place, path in enumerate(paths, start=1)}
-    columns = ["scan", *next(iter(table.values()))]
-    rows = [[name, *row.values()] for name, row in table.items()]
-    record[f"{stage}/bsct/scans"] = wandb.Table(columns=columns, data=rows)
-    logger.log_metrics({**record, "epoch": trainer.current_epoch}, trainer.global_step)
+def write_scores(path: Path, table: dict[str, dict]) -> None:
+    """Write the row of every scan, by name, as CSV."""
+    with replacing(path) as file:
+        writer = csv.DictWriter(file, ["scan", *next(iter(table.values()))])
+        writer.writeheader()
+        writer.writerows({"scan": name, **row} for name, row in table.items())

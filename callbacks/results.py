@@ -10,6 +10,7 @@ import math
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from callbacks.wandb_log import log_outcome, plot_over_epochs, wandb_loggers
+from mlip_design.metrics import ENERGY_MAE, FORCES_MAE
+from mlip_design.report.run_page import write_run_page
 from mlip_design.task import DivergedError
 
 SCHEMA = 1
@@ -67,6 +71,9 @@ class Results(Callback):
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.monitor:
                 self.monitor = (callback.monitor, callback.mode)
+        errors = [f"{split}/{name}" for split in pl_module.splits["val"] for name in (ENERGY_MAE, FORCES_MAE)]
+        for logger in wandb_loggers(trainer):
+            plot_over_epochs(logger, errors)
         self.write_running(trainer)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -110,6 +117,18 @@ class Results(Callback):
             self.write("stopped", f"Ctrl-C: {self.done}")
         else:
             self.write("failed", f"{type(exception).__name__}: {exception}")
+        for logger in wandb_loggers(trainer):
+            log_outcome(logger, self.as_dict())
+        self.write_report()
+
+    @rank_zero_only
+    def write_report(self) -> None:
+        """Write report.html; a run whose page cannot be written is no worse for it."""
+        try:
+            write_run_page(self.folder)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            warnings.warn(f"no report.html: {reason}; later: mlip-design report {self.folder}", stacklevel=2)
 
     @property
     def best(self) -> dict[str, float]:

@@ -81,7 +81,7 @@ def print_summary(results: dict, history: list[dict], folder: Path) -> None:
         f"\ncost        {cost['parameters']:,} parameters, {cost['seconds']:.0f} s ({share:.1%} of it BSCT), "
         f"{1000 * cost['seconds_per_step']:.0f} ms a step",
         f"run folder  {folder}",
-        "            results.json, metrics.csv, config.yaml, checkpoints/, figures/",
+        "            report.html, results.json, metrics.csv, config.yaml, checkpoints/, figures/",
         f"next        {next_command(results['overrides'])}",
     )
     for line in lines:
