@@ -7,6 +7,7 @@ status: 0 for success, 1 for a check that ran and failed. Bad input is one line 
 import argparse
 import importlib.util
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
+
+
+def fraction(text: str) -> float:
+    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, as 0.05 or 5%, not {text}")
     return number
 
 
@@ -70,10 +78,46 @@ def add_data(groups: argparse._SubParsersAction) -> None:
     command.set_defaults(run=data_make_bundled)
 
 
+def select(args: argparse.Namespace) -> int:
+    from mlip_design.selection import compare, load_runs
+    from mlip_design.selection.picks import RULES
+    from mlip_design.selection.terminal import print_selection
+
+    runs, unreadable = load_runs(args.folders)
+    selection = compare(runs, args.x, args.y, args.epsilon, args.allow_mixed, unreadable)
+    print_selection(selection, RULES if args.rule is None else [args.rule])
+    print(f"\nnext  {shlex.join(['mlip-design', 'finalists', *map(str, args.folders)])} --seeds 5")
+    write_json(args.json, selection.as_dict())
+    return 0
+
+
+def add_objectives(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="runs, or folders that hold them")
+    command.add_argument("--x", default="val/forces_mae", help="first metric (default: %(default)s)")
+    command.add_argument("--y", default="val/bsct/full_smoothness", help="second metric (default: %(default)s)")
+
+
+def add_rule(command: argparse.ArgumentParser) -> None:
+    text = "how far rule epsilon goes above the lowest x for a lower y (default: 5%%)"
+    command.add_argument("--epsilon", type=fraction, default=0.05, help=text)
+    command.add_argument("--allow-mixed", action="store_true", help="compare runs of unequal budget or data")
+    command.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
+
+
+def add_select(groups: argparse._SubParsersAction) -> None:
+    text = "Compare runs by two metrics, seeds taken together: Pareto front, picks with reasons, what matters."
+    command = groups.add_parser("select", help="choose among runs by two metrics", description=text)
+    add_objectives(command)
+    command.add_argument("--rule", choices=("pareto", "epsilon", "knee"), help="show the pick of one rule only")
+    add_rule(command)
+    command.set_defaults(run=select)
+
+
 def build_parser() -> Parser:
     parser = Parser(prog="mlip-design", description="Workbench for the design of smooth interatomic potentials.")
     groups = parser.add_subparsers(metavar="GROUP", required=True)
     add_data(groups)
+    add_select(groups)
     return parser
 
 

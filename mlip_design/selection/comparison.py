@@ -35,14 +35,7 @@ def compare(
     fraction. allow_mixed: compare runs of unequal budget or data, and say so. unreadable: what `load_runs` could not
     read. Raises ValueError for an unknown metric, for runs that must not be compared, or if none can be.
     """
-    for name in (x, y):
-        check_metric(name, list(runs))
-    left_out = {str(file): why for file, why in (unreadable or {}).items()}
-    left_out |= {str(run.folder): why for run in runs if (why := why_not(run, x, y))}
-    compared = [run for run in runs if not why_not(run, x, y)]
-    if not compared:
-        first = "; ".join(f"{folder}: {why}" for folder, why in list(left_out.items())[:3])
-        raise ValueError(f"none of the {plural(len(left_out))} can be compared ({first})")
+    compared, left_out = usable(runs, x, y, unreadable or {})
     if not allow_mixed:
         check_comparable(compared)
     variants, shared, repeated = group_runs(compared)
@@ -60,6 +53,22 @@ def compare(
         importance=importance(variants, x, y),
         notes=(*differences(compared), *notes(variants, x, y)),
     )
+
+
+def usable(
+    runs: Sequence[Run], x: str, y: str, unreadable: Mapping[Path, str]
+) -> tuple[list[Run], dict[str, str]]:
+    """The runs that can be compared, at least one, and why others cannot: folder or file -> why."""
+    if runs:
+        for name in (x, y):
+            check_metric(name, list(runs))
+    left_out = {str(file): why for file, why in unreadable.items()}
+    left_out |= {str(run.folder): why for run in runs if (why := why_not(run, x, y))}
+    compared = [run for run in runs if not why_not(run, x, y)]
+    if not compared:
+        first = "; ".join(f"{folder}: {why}" for folder, why in list(left_out.items())[:3])
+        raise ValueError(f"there is nothing to compare in {plural(len(left_out))} ({first})")
+    return compared, left_out
 
 
 def why_not(run: Run, x: str, y: str) -> str | None:

@@ -56,6 +56,10 @@ class Selection:
         """The variant of a label."""
         return next(variant for variant in self.variants if variant.label == label)
 
+    def place(self, label: str) -> int:
+        """The number of a variant in the order of `variants`, from 1."""
+        return 1 + [variant.label for variant in self.variants].index(label)
+
     @property
     def n_runs(self) -> int:
         """Number of runs compared."""
