@@ -93,6 +93,10 @@ def select(args: argparse.Namespace) -> int:
 
 def add_objectives(command: argparse.ArgumentParser) -> None:
     command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="runs, or folders that hold them")
+    add_metrics(command)
+
+
+def add_metrics(command: argparse.ArgumentParser) -> None:
     command.add_argument("--x", default="val/forces_mae", help="first metric (default: %(default)s)")
     command.add_argument("--y", default="val/bsct/full_smoothness", help="second metric (default: %(default)s)")
 
@@ -113,11 +117,32 @@ def add_select(groups: argparse._SubParsersAction) -> None:
     command.set_defaults(run=select)
 
 
+def report(args: argparse.Namespace) -> int:
+    from mlip_design.report.write import write_reports
+
+    pages = write_reports(args.folder, args.x, args.y, args.epsilon, args.allow_mixed)
+    print(pages[-1])
+    write_json(args.json, {"pages": [str(page) for page in pages]})
+    return 0
+
+
+def add_report(groups: argparse._SubParsersAction) -> None:
+    text = (
+        "Write report.html into a run folder; of a folder of runs, one for every run and one that compares them."
+    )
+    command = groups.add_parser("report", help="pages to look at runs and sweeps", description=text)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="a run, or a folder that holds runs")
+    add_metrics(command)
+    add_rule(command)
+    command.set_defaults(run=report)
+
+
 def build_parser() -> Parser:
     parser = Parser(prog="mlip-design", description="Workbench for the design of smooth interatomic potentials.")
     groups = parser.add_subparsers(metavar="GROUP", required=True)
     add_data(groups)
     add_select(groups)
+    add_report(groups)
     return parser
 
 
