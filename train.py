@@ -1,9 +1,13 @@
 """Train a potential and measure how smooth it becomes: `python train.py model=smooth_attn [key=value ...]`."""
 
+import gc
+import math
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,26 +16,31 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from callbacks.checkpoint_io import AtomicCheckpointIO
+from callbacks.failure import leave_record
 from callbacks.progress import silence_lightning
-from callbacks.results import Results
+from callbacks.results import GivenUpError, Results, replacing
 from mlip_design.arguments import check_arguments
 from mlip_design.config import (
     BUGS,
     CONFIG_ERRORS,
     check_flags,
+    check_same_run,
     explain,
     model_arguments,
+    one_line,
     register_resolvers,
     resumed_config,
 )
 from mlip_design.data.datamodule import StructureDataModule
 from mlip_design.report.terminal import print_summary
+from mlip_design.sweep.record import is_over, recorded
 from mlip_design.task import DivergedError, Task
 
 CONFIG_DIR = Path(__file__).resolve().parent / "conf"
@@ -57,7 +66,8 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
         splits={stage: data.names(stage) for stage in ("val", "test")},
         model_config=model,
     )
-    results = Results(folder, OmegaConf.to_yaml(config), describe(config, data, task))
+    parameters = sum(parameter.numel() for parameter in task.parameters())
+    results = Results(folder, OmegaConf.to_yaml(config), describe(config, data.describe(), parameters))
     callbacks = [*instantiate(config.callbacks, _convert_="all").values(), results]
     logger = instantiate(config.logger) or False
     trainer: pl.Trainer = instantiate(config.trainer)(
@@ -82,49 +92,116 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
     return results
 
 
-def describe(config: DictConfig, data: StructureDataModule, task: Task) -> dict:
-    """What `results.json` says of a run beside its metrics."""
+def describe(config: DictConfig, data: dict, parameters: int | None) -> dict:
+    """What `results.json` says of a run beside its metrics. data: `StructureDataModule.describe`."""
     return {
         "seed": config.seed,
         "overrides": list(config.overrides),
         "budget": {"epochs": config.trainer.max_epochs},
-        "data": data.describe(),
-        "parameters": sum(parameter.numel() for parameter in task.parameters()),
+        "data": data,
+        "parameters": parameters,
         "versions": {name: version(name) for name in PACKAGES},
     }
 
 
 @hydra.main(config_path=str(CONFIG_DIR), config_name="train", version_base="1.3")
-def job(config: DictConfig) -> float | None:
-    """One run, alone or in a sweep."""
+def job(config: DictConfig) -> list[float] | float | None:
+    """One run, alone or as a trial of a sweep; a trial returns its objectives."""
+    register_resolvers()  # a launcher calls this in processes that know nothing
     folder = Path(HydraConfig.get().runtime.output_dir)
-    exit_code = 1
-    torch.set_flush_denormal(True)  # envelopes and Gaussians fade to numbers that a CPU is slow with
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return trial(config, folder)
     try:
-        config, last_checkpoint = begun(config, folder)
-        check_arguments(config)
-        results = train(config, folder, last_checkpoint)
-        exit_code = 0
+        with isolated(folder):
+            config, last_checkpoint = begun(config, folder)
+            check_arguments(config)
+            results = train(config, folder, last_checkpoint)
     except INPUT_ERRORS as error:
         refuse(error, config)
     except DivergedError as error:
         sys.exit(f"diverged: {error}; a smaller optimizer.lr may help (the record is in {folder})")
+    except GivenUpError as error:
+        sys.exit(f"stopped: {error} (the record is in {folder})")
+    if rank_zero_only.rank == 0:
+        print_summary(results.as_dict(), results.history, folder)
+
+
+def trial(config: DictConfig, folder: Path) -> list[float] | float:
+    """A run of a sweep; its objectives, NaN without one. What goes wrong is recorded, and the sweep goes on.
+
+    A run that was finished in this folder before is kept, one that was killed is continued.
+    """
+    overrides = list(HydraConfig.get().overrides.task)
+    OmegaConf.update(config, "overrides", overrides, force_add=True)
+    try:
+        check_same_run(folder, overrides)
+        run = recorded(folder)
+    except INPUT_ERRORS as error:
+        refuse(error)
+    if is_over(run) and run.status != "failed":
+        announce(f"trial {folder.name} ({' '.join(overrides)}): {run.status} before, kept")
+    else:
+        announce(f"trial {folder.name} ({' '.join(overrides)})")
+        try:
+            with isolated(folder):
+                config, last_checkpoint = begun(config, folder)
+                check_arguments(config)
+                train(config, folder, last_checkpoint)
+        except Exception as error:
+            record_failure(error, config, folder)
+        gc.collect()  # what a trial held is free for the next one
+        run = recorded(folder)
+    values = [run.value(name) if run.finished else math.nan for name in config.objectives]
+    return values if len(values) > 1 else values[0]
+
+
+def record_failure(error: Exception, config: DictConfig, folder: Path) -> None:
+    """Leave in the folder of a trial why it came to no end, unless its record says so already; print it."""
+    try:
+        reason = explanation(error, config)
+    except (DivergedError, GivenUpError):
+        reason = str(error)
+    except Exception:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        with replacing(folder / "traceback.txt") as file:
+            traceback.print_exception(error, file=file)
+    run = leave_record(Results(folder, OmegaConf.to_yaml(config), describe(config, {}, None)), reason)
+    announce(f"trial {folder.name} {run.status}: {run.reason}")
+
+
+def announce(line: str) -> None:
+    """Print a line about a trial, unless its sweeper does that."""
+    if not HydraConfig.get().sweeper._target_.endswith("ParetoSweeper"):
+        print(line, flush=True)
+
+
+@contextmanager
+def isolated(folder: Path) -> Iterator[None]:
+    """A run changes nothing of this process for the next one, whatever becomes of it, and leaves no empty folder."""
+    exit_code = 1
+    torch.set_flush_denormal(True)  # envelopes and Gaussians fade to numbers that a CPU is slow with
+    try:
+        yield
+        exit_code = 0
     finally:
         torch.set_flush_denormal(False)
         if wandb := sys.modules.get("wandb"):
             wandb.finish(exit_code=exit_code)
         remove_empty(folder)
-    if rank_zero_only.rank == 0:
-        print_summary(results.as_dict(), results.history, folder)
 
 
 def begun(config: DictConfig, folder: Path) -> tuple[DictConfig, Path | None]:
-    """The configuration to run and the checkpoint to continue from, if any. No folder is used for two runs."""
+    """The configuration to run and the checkpoint to continue from, if any. No folder is used for two runs.
+
+    A trial of a sweep is continued without being asked to.
+    """
     overrides = list(HydraConfig.get().overrides.task)
-    if config.resume:
-        last = folder / "checkpoints" / "last.ckpt"
-        return resumed_config(folder, overrides), last if last.exists() else None
-    if (folder / "config.yaml").exists():
+    last = folder / "checkpoints" / "last.ckpt"
+    is_trial, is_begun = HydraConfig.get().mode == RunMode.MULTIRUN, (folder / "config.yaml").exists()
+    if config.resume or (is_trial and is_begun):
+        others = overrides if config.resume else []
+        return resumed_config(folder, others), last if last.exists() else None
+    if is_begun:
         raise ValueError(
             f"{folder} already holds a run; continue it with resume={folder}, or choose another folder"
         )
@@ -143,14 +220,19 @@ def remove_empty(folder: Path) -> None:
 
 def refuse(error: BaseException, config: DictConfig | None = None) -> None:
     """Tell a mistake in the command line or the input in one line and exit with status 2; raise others again."""
+    print(f"error: {explanation(error, config)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def explanation(error: BaseException, config: DictConfig | None = None) -> str:
+    """One line for a mistake in the command line or the input; other errors are raised again."""
     is_training = any(
         frame.f_code is pl.Trainer._run_stage.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)
     )
     is_bug = isinstance(error, InstantiationException) and isinstance(error.__cause__, BUGS)
-    if is_training or is_bug:
+    if is_training or is_bug or not isinstance(error, INPUT_ERRORS):
         raise error
-    print(f"error: {explain(error, CONFIG_DIR, config)}", file=sys.stderr)
-    sys.exit(2)
+    return explain(error, CONFIG_DIR, config)
 
 
 def main() -> None:

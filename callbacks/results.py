@@ -30,6 +30,10 @@ from mlip_design.task import DivergedError
 SCHEMA = 1
 
 
+class GivenUpError(RuntimeError):
+    """A run is stopped by a rule of its sweep; the message begins as `mlip_design.sweep.record.GIVEN_UP` says."""
+
+
 class Results(Callback):
     """Keeps the files of a run folder.
 
@@ -111,6 +115,8 @@ class Results(Callback):
             self.write("finished", None)
         elif isinstance(exception, DivergedError):
             self.write("diverged", str(exception))
+        elif isinstance(exception, GivenUpError):
+            self.write("stopped", str(exception))
         elif isinstance(exception, SIGTERMException):
             self.write("stopped", f"SIGTERM: {self.done}")
         elif isinstance(exception, KeyboardInterrupt | SystemExit):  # Lightning turns the first into the second

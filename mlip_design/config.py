@@ -10,11 +10,13 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from mlip_design.data.bundled import bundled_path
+from mlip_design.sweep.record import recorded
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 """What a wrong configuration or wrong input raises before training starts."""
@@ -22,20 +24,31 @@ CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, 
 BUGS = (AttributeError, AssertionError, LookupError, NameError, NotImplementedError)
 """What building an object raises if its code is wrong, rather than its arguments."""
 
+LAUNCHERS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
+"""Launchers of Hydra that come with an extra of this package -> the extra."""
+
 
 def register_resolvers() -> None:
     """Resolvers of the YAML files.
 
     ${bundled:FILE}: a file of the bundled set. ${run_dir:}: the run folder.
     ${run_folder:RESUME,FRESH}: where to run: the folder to resume, if one is given.
+    ${sweep_name:}: the name of the sweep folder, null of a run that is alone.
     """
     resolvers = {
         "bundled": lambda name: str(bundled_path(name)),
         "run_dir": lambda: HydraConfig.get().runtime.output_dir,
         "run_folder": lambda resume, fresh: resume or fresh,
+        "sweep_name": sweep_name,
     }
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def sweep_name() -> str | None:
+    """The name of the sweep folder of which this run is a trial."""
+    is_trial = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return Path(HydraConfig.get().sweep.dir).name if is_trial else None
 
 
 def check_flags(arguments: list[str]) -> None:
@@ -64,6 +77,20 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     if not (folder / "config.yaml").exists():
         raise FileNotFoundError(f"resume={folder}: no run to continue there (no config.yaml)")
     return OmegaConf.load(folder / "config.yaml")
+
+
+def check_same_run(folder: Path, overrides: list[str]) -> None:
+    """Raise ValueError if a trial's folder holds a run of other overrides."""
+    record, config = folder / "results.json", folder / "config.yaml"
+    if record.exists():
+        earlier = list(recorded(folder).overrides)
+    elif config.exists():
+        earlier = list(OmegaConf.load(config).overrides)
+    else:
+        return
+    if earlier != overrides:
+        told, asked = (" ".join(words) or "the defaults" for words in (earlier, overrides))
+        raise ValueError(f"{folder} holds a run of {told}, not of {asked}; choose another hydra.sweep.dir")
 
 
 def explain(error: BaseException, config_dir: Path, config: DictConfig | None = None) -> str:
@@ -119,6 +146,8 @@ def explain_argument(argument: str) -> str:
 def explain_missing_choice(error: MissingConfigException) -> str:
     """A group without the option that was asked for."""
     group, _, name = str(error.missing_cfg_file).rpartition("/")
+    if name in LAUNCHERS:
+        return f"{group}={name} is not installed: pip install 'mlip-design[{LAUNCHERS[name]}]'"
     options = [str(option) for option in error.options or ()]
     close = get_close_matches(name, options, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""

@@ -47,6 +47,8 @@ def override_of(file: str) -> str:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_composes_and_names_what_exists(composed, file):
+    if file == "hydra/launcher/ray_local":
+        pytest.importorskip("ray")
     config = composed(override_of(file))
     check_arguments(config)
     for path, node in nodes_with_target(OmegaConf.to_container(config, resolve=True)):
@@ -61,7 +63,7 @@ def test_every_group_is_there():
     assert blocks | {"model/readout"} <= set(config_groups(CONF))
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file.count("/") == 2])
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("model/") and file.count("/") == 2])
 def test_a_block_has_the_name_of_its_module(file):
     _, group, name = file.split("/")
     target = yaml.safe_load((CONF / f"{file}.yaml").read_text())["_target_"]

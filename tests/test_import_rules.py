@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "mlip_design"
-FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "callbacks").rglob("*.py"), ROOT / "train.py"])
+FOLDERS = (PACKAGE, ROOT / "callbacks", ROOT / "hydra_plugins")
+FILES = sorted([*(file for folder in FOLDERS for file in folder.rglob("*.py")), ROOT / "train.py"])
 LIGHTNING = {"pytorch_lightning", "lightning"}
 LEARNING = LIGHTNING | {"torch", "torchmetrics", "e3nn"}
 
@@ -53,11 +54,15 @@ def violations(name: str, source: str) -> Iterator[str]:
         ours = {item for item in found if within(item, {"mlip_design"})}
         allowed = {"mlip_design.graph", "mlip_design.blocks.contracts"}
         yield from (f"{item}: a potential knows no concrete block" for item in ours if not within(item, allowed))
-    if within(name, {"mlip_design.bsct.score", "mlip_design.bsct.scans", "mlip_design.selection"}):
+    if within(
+        name, {"mlip_design.bsct.score", "mlip_design.bsct.scans", "mlip_design.selection", "mlip_design.sweep"}
+    ):
         yield from (f"{item}: needs no learning" for item in roots & LEARNING)
     if not within(name, {"mlip_design.data", "mlip_design.task", "callbacks", "train"}):
         yield from (f"{item}: Lightning" for item in roots & LIGHTNING)
-    if not within(name, {"train", "mlip_design.config", "mlip_design.arguments", "mlip_design.checkpoint"}):
+    if not within(
+        name, {"train", "mlip_design.config", "mlip_design.arguments", "mlip_design.checkpoint", "hydra_plugins"}
+    ):
         yield from (f"{item}: Hydra" for item in roots & {"hydra"})
     if "lightning" in roots:
         yield "lightning: it is pytorch_lightning everywhere"
@@ -87,6 +92,9 @@ def test_imports_keep_the_rules(path):
         ("mlip_design.task", "from callbacks.bsct import BSCT"),
         ("mlip_design.task", "from hydra.utils import instantiate"),
         ("callbacks.bsct", "import hydra"),
+        ("mlip_design.sweep.study", "import torch"),
+        ("mlip_design.sweep.space", "from hydra.core.override_parser.types import Override"),
+        ("hydra_plugins.mlip_design_sweeps.pareto", "import pytorch_lightning"),
     ],
 )
 def test_a_broken_rule_is_caught(name, source):

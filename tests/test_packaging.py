@@ -46,14 +46,25 @@ def site(wheel, tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_everything(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, pattern in (("mlip_design", "*.py"), ("callbacks", "*.py"), ("conf", "*.yaml")):
+    for folder, pattern in (
+        ("mlip_design", "*.py"),
+        ("callbacks", "*.py"),
+        ("hydra_plugins", "*.py"),
+        ("conf", "*.yaml"),
+    ):
         files = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob(pattern)}
         assert files
         assert files <= names
     assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "mlip_design/data/bundled").iterdir()} <= names
     assert "train.py" in names
     tops = {name.split("/")[0] for name in names}
-    assert {re.sub("-.*", "", top) for top in tops} == {"mlip_design", "callbacks", "conf", "train.py"}
+    assert {re.sub("-.*", "", top) for top in tops} == {
+        "mlip_design",
+        "callbacks",
+        "conf",
+        "hydra_plugins",
+        "train.py",
+    }
     assert not [name for name in names if name.endswith(".pyc")]
     assert wheel.stat().st_size < 3.5e6
 

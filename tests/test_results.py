@@ -17,7 +17,7 @@ from mlip_design.checkpoint import load_potential
 from mlip_design.graph import AtomGraph
 from mlip_design.potential import Potential
 
-KEYS = ["schema", "status", "reason", "seed", "overrides", "metrics", "best", "cost", "data", "versions"]
+KEYS = ["schema", "status", "reason", "seed", "overrides", "metrics", "best", "cost", "budget", "data", "versions"]
 
 
 def record(folder: Path) -> dict:
