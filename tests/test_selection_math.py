@@ -138,3 +138,9 @@ def test_many_numbers_are_four_groups():
     numbers = np.geomspace(0.01, 10, 16)
     shares = share_of_variance([str(n) for n in numbers], np.repeat([1.0, 2.0, 3.0, 4.0], 4))
     assert shares == pytest.approx(1)
+
+
+def test_numbers_are_grouped_beside_words():
+    """Of 8 numbers and a word that 4 have, five groups: the word explains everything here."""
+    choices = [*map(str, np.arange(8) / 10), *["default"] * 4]
+    assert share_of_variance(choices, [1.0] * 8 + [2.0] * 4) == pytest.approx(1)

@@ -28,17 +28,19 @@ def compare(
     epsilon: float = EPSILON,
     allow_mixed: bool = False,
     unreadable: Mapping[Path, str] | None = None,
+    known: Sequence[Variant] = (),
 ) -> Selection:
     """Compare the variants of finished runs.
 
     x, y: metrics, as `Run.value` names them. epsilon: how much above the lowest x the rule of that name goes, as a
     fraction. allow_mixed: compare runs of unequal budget or data, and say so. unreadable: what `load_runs` could not
-    read. Raises ValueError for an unknown metric, for runs that must not be compared, or if none can be.
+    read. known: variants of an earlier comparison, whose labels are used again. Raises ValueError for an unknown
+    metric, for runs that must not be compared, or if none can be.
     """
     compared, left_out = usable(runs, x, y, unreadable or {})
     if not allow_mixed:
         check_comparable(compared)
-    variants, shared, repeated = group_runs(compared)
+    variants, shared, repeated = group_runs(compared, known)
     variants.sort(key=lambda variant: (variant.mean(x), variant.mean(y)))
     held_out = held_out_metrics(variants, x, y)
     return Selection(

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 SCHEMA = 1
-NOT_A_CHOICE = ("seed", "resume", "logger", "hydra", "callbacks", "threads")
+NOT_A_CHOICE = ("seed", "resume", "logger", "hydra", "callbacks", "threads", "sweep", "objectives")
 """Keys, and groups of keys, whose overrides do not make another variant."""
 
 

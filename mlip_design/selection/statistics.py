@@ -82,12 +82,21 @@ def share_of_variance(choices: Sequence[str], values: Sequence[float]) -> float 
     return float(max(0.0, (total - within - (k - 1) * within / (n - k)) / total))
 
 
-def grouped(choices: Sequence[str]) -> np.ndarray:
-    """The group of every choice: the choice itself, or for more than four different numbers their quartile."""
+def grouped(choices: Sequence[str]) -> list[str]:
+    """The group of every choice: the choice itself, or for more than four different numbers their quarter."""
+    numbers = {choice: value for choice in choices if not np.isnan(value := number(choice))}
+    if len(numbers) <= N_GROUPS:
+        return list(choices)
+    values = [numbers[choice] for choice in choices if choice in numbers]
+    edges = np.quantile(values, np.arange(1, N_GROUPS) / N_GROUPS)
+    return [
+        f"quarter {np.searchsorted(edges, numbers[choice])}" if choice in numbers else choice for choice in choices
+    ]
+
+
+def number(text: str) -> float:
+    """The number that a text means; NaN if it is none."""
     try:
-        numbers = np.array([float(choice) for choice in choices])
+        return float(text)
     except ValueError:
-        return np.array(choices)
-    if len(np.unique(numbers)) <= N_GROUPS:
-        return numbers
-    return np.searchsorted(np.quantile(numbers, np.arange(1, N_GROUPS) / N_GROUPS), numbers)
+        return np.nan

@@ -1,4 +1,4 @@
-"""What `mlip-design select` prints."""
+"""What `mlip-design select` and `mlip-design finalists` print."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import fill
@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlip_design.selection.comparable import plural
+from mlip_design.selection.finalists import N_RESAMPLES, Confirmation, Difference
 from mlip_design.selection.picks import RULES
 from mlip_design.selection.quantities import quantity
 from mlip_design.selection.selection import Selection
@@ -147,3 +148,54 @@ def importance_table(selection: Selection) -> Table:
     for choice, row in sorted(shares, key=lambda item: -max(value or 0 for value in item[1].values())):
         table.add_row(choice, *("unknown" if value is None else f"{100 * value:.0f} %" for value in row.values()))
     return table
+
+
+def print_confirmations(before: Selection, after: Selection, confirmations: Sequence[Confirmation]) -> None:
+    """Print the finalists with fresh seeds, and what became of the picks of the selection before."""
+    console = Console(highlight=False)
+    console.print("\nThe finalists by seeds that took no part in the choice: mean ± half of its 95 % interval")
+    console.print(variants_table(after))
+    print_section(console, "Warnings", warning_lines(after))
+    for found in confirmations:
+        console.print(f"\n{found.rule}: {verdict(found)}", markup=False, soft_wrap=True)
+        if found.differences:
+            console.print(" What the others have more than it (95 % interval), and how often the rule picks each")
+            console.print(confirmation_table(found, before))
+    print_section(console, "Left out", (f"{folder}: {why}" for folder, why in after.left_out.items()))
+
+
+def verdict(found: Confirmation) -> str:
+    """Whether a pick holds, in words."""
+    if found.before is None:
+        return f"there was no pick; by fresh seeds {found.after or 'none either'}"
+    share = f"in {100 * found.shares.get(found.before, 0):.0f} % of {N_RESAMPLES} resamplings of the seeds"
+    if found.holds:
+        return f"{found.before} holds; picked {share}"
+    return (
+        f"{found.before} does not hold: by fresh seeds it is {found.after or 'none'}; the former is picked {share}"
+    )
+
+
+def confirmation_table(found: Confirmation, before: Selection) -> Table:
+    """Every finalist against the pick."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("variant", overflow="fold")
+    for name in (before.x, before.y):
+        table.add_column(quantity(name).heading.replace(", ", "\n"), justify="right", no_wrap=True)
+    table.add_column("picked", justify="right")
+    for label, share in found.shares.items():
+        cells = (
+            [signed(found.differences[label][name], name) for name in (before.x, before.y)]
+            if label != found.before
+            else ["", ""]
+        )
+        table.add_row(Text(label, overflow="fold"), *cells, f"{100 * share:.0f} %")
+    return table
+
+
+def signed(value: Difference, name: str) -> str:
+    """A difference with its interval."""
+    written = quantity(name)
+    sign = "+" if value.mean > 0 else ""
+    interval = "" if value.low is None else f" ({written.number(value.low)} to {written.number(value.high)})"
+    return f"{sign}{written.number(value.mean)}{interval}"

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,11 @@ from mlip_design.selection.statistics import Estimate, estimate
 
 DEFAULT = "default"
 """Value of a choice that a variant leaves to the configuration."""
+ALONE = "the only variant"
+"""Label of a variant that has no other to differ from."""
+
+OF_A_RUN = ("seed", "resume", "sweep")
+"""Keys that say how and where a run was made."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +36,28 @@ class Variant:
         return {name: estimate(row) for name, row in values.items() if all(map(math.isfinite, row))}
 
     @property
+    def overrides(self) -> list[str]:
+        """Those of its first run, but for the seed and the sweep to which that run belonged."""
+        return [override for override in self.runs[0].overrides if override.partition("=")[0] not in OF_A_RUN]
+
+    @property
     def command(self) -> str:
         """What trains its first run again."""
-        return shlex.join(["python", "train.py", *self.runs[0].overrides])
+        return shlex.join(["python", "train.py", *self.overrides, f"seed={self.runs[0].seed}"])
 
     def mean(self, name: str) -> float:
         """Mean of a metric over the seeds; NaN if a run has none."""
         return self.metrics[name].mean if name in self.metrics else math.nan
 
 
-def group_runs(runs: list[Run]) -> tuple[list[Variant], dict[str, str], dict[str, str]]:
+def group_runs(
+    runs: list[Run], known: Sequence[Variant] = ()
+) -> tuple[list[Variant], dict[str, str], dict[str, str]]:
     """Runs grouped by their choices.
 
-    Returns the variants in the order of their first runs; the choices that all have in common; and the runs that repeat
-    a seed of their variant, which are left out: folder -> why.
+    known: variants of another comparison, whose labels are used again. Returns the variants in the order of their first
+    runs; the choices that all have in common; and the runs that repeat a seed of their variant, which are left out:
+    folder -> why.
     """
     groups: dict[tuple, dict[int, Run]] = {}
     repeated = {}
@@ -58,6 +72,8 @@ def group_runs(runs: list[Run]) -> tuple[list[Variant], dict[str, str], dict[str
     labels = [label(chosen, differing, short=True) for chosen in choices]
     if len(set(labels)) < len(labels):
         labels = [label(chosen, differing, short=False) for chosen in choices]
+    earlier = {tuple(variant.choices.items()): variant.label for variant in known}
+    labels = [earlier.get(key, name) for key, name in zip(groups, labels, strict=True)]
     variants = [
         Variant(name, chosen, tuple(seeds[seed] for seed in sorted(seeds)))
         for name, chosen, seeds in zip(labels, choices, groups.values(), strict=True)
@@ -75,7 +91,7 @@ def differing_choices(choices: list[dict[str, str]]) -> list[str]:
 def label(choices: dict[str, str], keys: list[str], short: bool) -> str:
     """Choices in words, `neighbors=diff_knn width=2`; short: without what is not needed to tell them apart."""
     if not keys:
-        return " ".join(f"{key}={value}" for key, value in choices.items()) or DEFAULT
+        return ALONE
     last_words = [last_word(key) for key in keys]
     names = [
         word if short and last_words.count(word) == 1 else key for key, word in zip(keys, last_words, strict=True)
