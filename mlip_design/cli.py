@@ -120,6 +120,13 @@ def finalists(args: argparse.Namespace) -> int:
     return 0 if all(is_over(folder) for folder in folders) else 1
 
 
+def watch(args: argparse.Namespace) -> int:
+    from mlip_design.selection.watch import watch
+
+    watch(args.folder, args.x, args.y, None if args.once else args.every)
+    return 0
+
+
 def add_objectives(command: argparse.ArgumentParser) -> None:
     command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="runs, or folders that hold them")
     add_metrics(command)
@@ -180,12 +187,27 @@ def add_finalists(groups: argparse._SubParsersAction) -> None:
     command.set_defaults(run=finalists)
 
 
+def add_watch(groups: argparse._SubParsersAction) -> None:
+    text = (
+        "Show the runs below a folder while they train: status, epochs, two metrics, the front so far, time left."
+    )
+    command = groups.add_parser("watch", help="follow a sweep while it runs", description=text)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="folder of a sweep, or of one run")
+    add_metrics(command)
+    command.add_argument("--once", action="store_true", help="show it once")
+    command.add_argument(
+        "--every", type=positive, default=5, help="seconds between updates (default: %(default)s)"
+    )
+    command.set_defaults(run=watch)
+
+
 def build_parser() -> Parser:
     parser = Parser(prog="mlip-design", description="Workbench for the design of smooth interatomic potentials.")
     groups = parser.add_subparsers(metavar="GROUP", required=True)
     add_data(groups)
     add_select(groups)
     add_finalists(groups)
+    add_watch(groups)
     add_report(groups)
     return parser
 

@@ -67,7 +67,7 @@ def test_labels_say_what_differs(tmp_path):
     write_record(tmp_path / "2", common)
     found = selected(tmp_path)
     labels = {variant.label for variant in found.variants}
-    assert labels == {"width=0.1235 basis=bessel", "width=2 basis=gaussian", "width=default basis=default"}
+    assert labels == {"basis=bessel width=0.1235", "basis=gaussian width=2", "basis=unset width=unset"}
     assert found.shared == {"data": "extxyz", "trainer.max_epochs": "2"}
 
 

@@ -66,7 +66,7 @@ def share_of_variance(choices: Sequence[str], values: Sequence[float]) -> float 
 
     (S_between - (k - 1) s) / S_total, with sums of squares S, k groups, and s the variance within groups, so that a
     choice without influence has 0 on average; less is given as 0. Numbers make at most four groups of like size. None
-    where it cannot be known: one group, no group of two, or a constant objective.
+    where it cannot be known: one group, less than two variants a group on average, or a constant objective.
 
     choices: value of the choice in every variant. values: the objective of every variant.
     """
@@ -75,7 +75,7 @@ def share_of_variance(choices: Sequence[str], values: Sequence[float]) -> float 
     counts, n = np.bincount(group), len(values)
     k = len(counts)
     total = ((values - values.mean()) ** 2).sum()
-    if k < 2 or k == n or np.ptp(values) == 0:
+    if k < 2 or n < 2 * k or np.ptp(values) == 0:
         return None
     means = np.bincount(group, values) / counts
     within = ((values - means[group]) ** 2).sum()

@@ -37,6 +37,10 @@ def print_selection(selection: Selection, rules: Sequence[str] = RULES) -> None:
             f"\nThe picks by what chose them and on other data (place among the {len(selection.variants)})"
         )
         console.print(held_out_table(selection, rules))
+    commands = (
+        f"{selection.place(label):3}  {selection[label].command}" for label in all_picked(selection, rules)
+    )
+    print_section(console, "To train a pick again", commands)
     print_section(console, "The two objectives", objective_lines(selection))
     if selection.importance:
         console.print("\nShare of the variance that goes with a choice (epsilon squared, other choices ignored)")
@@ -94,16 +98,19 @@ def warning_lines(selection: Selection) -> Iterable[str]:
 
 
 def print_picks(console: Console, selection: Selection, rules: Sequence[str]) -> None:
-    """What every rule picks, why, and how to train it again."""
+    """What every rule picks and why."""
     console.print("\nPicks")
     for rule in rules:
         pick = selection.picks[rule]
         reason = fill(pick.reason, console.width, initial_indent=f" {rule:9}", subsequent_indent=" " * INDENT)
         console.print(reason, markup=False)
         for label in pick.variants:
-            place, command = selection.place(label), selection[label].command
-            console.print(f"{place:{INDENT + 2}}  {label}", markup=False, soft_wrap=True)
-            console.print(f"{'':{INDENT + 4}}{command}", markup=False, soft_wrap=True)
+            console.print(f"{selection.place(label):{INDENT + 2}}  {label}", markup=False, soft_wrap=True)
+
+
+def all_picked(selection: Selection, rules: Sequence[str]) -> list[str]:
+    """Everything that any of the rules picks."""
+    return list(dict.fromkeys(label for rule in rules for label in selection.picks[rule].variants))
 
 
 def held_out_table(selection: Selection, rules: Sequence[str]) -> Table:
@@ -115,7 +122,7 @@ def held_out_table(selection: Selection, rules: Sequence[str]) -> Table:
     table.add_column("", justify="right")
     for metric in metrics:
         table.add_column(quantity(metric).heading.replace(", ", "\n"), justify="right")
-    for label in dict.fromkeys(label for rule in rules for label in selection.picks[rule].variants):
+    for label in all_picked(selection, rules):
         ranks, variant = selection.ranks[label], selection[label]
         cells = [f"{quantity(name).number(variant.mean(name))} ({ranks[name]})" for name in metrics]
         table.add_row(str(selection.place(label)), *cells)

@@ -9,7 +9,7 @@ from functools import cached_property
 from mlip_design.selection.runs import Run
 from mlip_design.selection.statistics import Estimate, estimate
 
-DEFAULT = "default"
+DEFAULT = "unset"
 """Value of a choice that a variant leaves to the configuration."""
 ALONE = "the only variant"
 """Label of a variant that has no other to differ from."""
@@ -83,8 +83,8 @@ def group_runs(
 
 
 def differing_choices(choices: list[dict[str, str]]) -> list[str]:
-    """Keys whose values are not the same in all variants, sorted."""
-    keys = sorted({key for chosen in choices for key in chosen})
+    """Keys whose values are not the same in all variants: groups, then numbers and the like."""
+    keys = sorted({key for chosen in choices for key in chosen}, key=lambda key: ("." in key, key))
     return [key for key in keys if len({chosen.get(key) for chosen in choices}) > 1]
 
 
