@@ -36,7 +36,8 @@ def lines(text: str) -> dict[str, list[str]]:
     return {row[1] if row[0] == "*" else row[0]: row for row in rows}
 
 
-def test_trials_as_they_stand(sweep, capsys):
+def test_trials_as_they_stand(sweep, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     assert main(["watch", str(sweep), "--once"]) == 0
     printed = capsys.readouterr().out
     rows = lines(printed)
