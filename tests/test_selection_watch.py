@@ -47,8 +47,9 @@ def test_trials_as_they_stand(sweep, capsys, monkeypatch):
     assert rows["3"][3] == "failed"
     assert rows["4"] == ["4", "model=m4", "1", "running", "1/4", "500.0", "-", "5", "min"]
     assert rows["10"][3:6] == ["silent", "67", "min"] and rows["10"][-1] == "-"
-    assert "6 trials: 1 failed, 3 finished, 1 running, 1 silent; * front so far: 0, 1" in printed
-    assert "those that run need about 5 min more" in printed
+    said = " ".join(printed.split())
+    assert "6 trials: 1 failed, 3 finished, 1 running, 1 silent; * front so far: 0, 1;" in said
+    assert "those that run need about 5 min more" in said
 
 
 def test_time_left_is_that_of_the_epochs_to_come(sweep):
