@@ -216,7 +216,7 @@ def test_unequal_runs_are_refused_with_the_difference(tmp_path, capsys, changes,
 
 def test_commands_train_the_variant_again(tmp_path, capsys):
     overrides = ["model=a", "data.train='a b.xyz'", "model.backbone.sizes=[1,2]"]
-    write_record(tmp_path / "0", overrides, seed=3)
+    write_record(tmp_path / "0", ["sweep=pareto", "callbacks.trial.factor=3", *overrides], seed=3)
     found = selected(tmp_path)
     assert shlex.split(found.variants[0].command) == ["python", "train.py", *overrides, "seed=3"]
     assert main(["select", str(tmp_path), "--rule", "knee"]) == 0

@@ -1,6 +1,7 @@
 """Variants: runs that differ in nothing but their seeds."""
 
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ DEFAULT = "unset"
 ALONE = "the only variant"
 """Label of a variant that has no other to differ from."""
 
-OF_A_RUN = ("seed", "resume", "sweep")
-"""Keys that say how and where a run was made."""
+OF_A_RUN = re.compile(r"\+*(seed|resume|sweep|callbacks\.trial)\b")
+"""Begins an override that says how a run was made, not what it trains."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Variant:
     @property
     def overrides(self) -> list[str]:
         """Those of its first run, but for the seed and the sweep to which that run belonged."""
-        return [override for override in self.runs[0].overrides if override.partition("=")[0] not in OF_A_RUN]
+        return [override for override in self.runs[0].overrides if not OF_A_RUN.match(override)]
 
     @property
     def command(self) -> str:
