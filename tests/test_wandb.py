@@ -55,7 +55,7 @@ def folder(tmp_path_factory) -> Path:
     """Folder of a finished run of three epochs that logged to W&B, with its default mode, and figures each epoch."""
     folder = tmp_path_factory.mktemp("runs") / "wandb_run"
     apart = {f"WANDB_{name}_DIR": str(folder.parent / name) for name in ("CACHE", "CONFIG", "DATA")}
-    overrides = ["logger=wandb", "trainer.max_epochs=3", "callbacks.bsct.draw_every=1"]
+    overrides = ["logger=wandb", "trainer.max_epochs=3", "callbacks.bsct.draw_every=1", "logger.group=study"]
     process = tiny_run.command(
         *tiny_run.inputs(), *overrides, f"hydra.run.dir={folder}", environment={**apart, "WANDB_SILENT": "true"}
     )
@@ -88,12 +88,33 @@ def test_series_over_epochs(records, folder):
             assert found[epoch][name] == pytest.approx(float(row[name])), name
 
 
-def test_smoothness_is_plotted_over_epochs(records):
+def summary(records: list[internal.Record]) -> dict:
+    """The values that stand beside a run in a list of runs, by name."""
+    updates = [update for record in records if record.HasField("summary") for update in record.summary.update]
+    return {update.key or "/".join(update.nested_key): json.loads(update.value_json) for update in updates}
+
+
+def test_validation_is_plotted_over_epochs(records):
     defined = {record.metric.name: record.metric for record in records if record.HasField("metric")}
     assert "epoch" in defined
-    for key in logged_keys(load_scans(tiny_run.option("scans.val.root"))):
+    errors = ["val/forces_mae", "val/energy_mae_per_atom"]
+    for key in (*errors, *logged_keys(load_scans(tiny_run.option("scans.val.root")))):
         assert defined[key].step_metric == "epoch"
         assert defined[key].summary.min and defined[key].summary.last
+
+
+def test_summary_has_best_and_last(records, folder):
+    found = summary(records)
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for key in (KEY, "val/forces_mae"):
+        values = [float(row[key]) for row in rows]
+        assert found[key] == {"min": pytest.approx(min(values)), "last": pytest.approx(values[-1])}
+    result = json.loads((folder / "results.json").read_text())
+    assert found["status"] == "finished" and found["best/epoch"] == result["best"]["epoch"]
+    assert found[f"best/{KEY}"] == pytest.approx(result["best"][KEY])
+    assert found["cost/parameters"] == result["cost"]["parameters"]
+    assert found["test/forces_mae"] == pytest.approx(result["metrics"]["test/forces_mae"])
 
 
 def test_figures_and_table_of_every_evaluation(records, run_folder):
@@ -112,6 +133,11 @@ def test_figures_and_table_of_every_evaluation(records, run_folder):
         assert {"scan", "bond", "full_smoothness", "zero_full_smoothness"} <= set(content["columns"])
         assert sorted(row[0] for row in content["data"]) == sorted(scan.name for scan in scans)
     assert any("test/bsct/worst_1/path" in entry for entry in history(records))
+
+
+def test_runs_are_grouped(records):
+    (run,) = [record.run for record in records if record.HasField("run")][:1]
+    assert (run.run_group, run.project) == ("study", "mlip-design")
 
 
 def test_configuration_and_exit_code(records):
@@ -137,6 +163,8 @@ def test_failed_run_has_another_exit_code(tmp_path):
     (path,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     assert [record.exit.exit_code for record in read_records(path) if record.HasField("exit")] == [1]
     assert json.loads((tmp_path / "results.json").read_text())["status"] == "diverged"
+    found = summary(list(read_records(path)))
+    assert found["status"] == "diverged" and "training loss became" in found["reason"]
 
 
 def test_mode_reaches_wandb(tmp_path):

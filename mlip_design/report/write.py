@@ -25,5 +25,5 @@ def write_reports(
             raise ValueError(f"{file}: {why}")
         return [write_run_page(folder)]
     selection = compare(runs, x, y, epsilon, allow_mixed, unreadable)
-    pages = [write_run_page(run.folder) for run in tqdm(runs, "pages of runs", leave=False)]
+    pages = [write_run_page(run.folder) for run in tqdm(runs, "pages of runs", leave=False, disable=None)]
     return [*pages, write_sweep_page(folder, selection)]
