@@ -27,14 +27,14 @@ def differences(runs: list[Run]) -> list[str]:
         for run, one in zip(runs, found, strict=True):
             having.setdefault(one.get(key, "none"), []).append(run)
         if len(having) > 1:
-            named = (f"{value} in {plural(len(some))} ({some[0].folder})" for value, some in having.items())
+            named = (f"{value} in {plural(len(some), 'run')} ({some[0].folder})" for value, some in having.items())
             sentences.append(f"{key}: {', '.join(named)}")
     return sentences
 
 
-def plural(count: int) -> str:
+def plural(count: int, noun: str) -> str:
     """'1 run', '2 runs'."""
-    return f"{count} run{'s' if count != 1 else ''}"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def check_comparable(runs: list[Run], n_shown: int = 3) -> None:

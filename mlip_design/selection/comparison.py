@@ -69,7 +69,7 @@ def usable(
     compared = [run for run in runs if not why_not(run, x, y)]
     if not compared:
         first = "; ".join(f"{folder}: {why}" for folder, why in list(left_out.items())[:3])
-        raise ValueError(f"there is nothing to compare in {plural(len(left_out))} ({first})")
+        raise ValueError(f"there is nothing to compare in {plural(len(left_out), 'run')} ({first})")
     return compared, left_out
 
 

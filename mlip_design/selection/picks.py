@@ -67,6 +67,6 @@ def pick_knee(points: np.ndarray, labels: list[str]) -> Pick:
         return Pick((labels[chosen],), "the only point of the front")
     return Pick(
         (labels[chosen],),
-        f"farthest below the straight line between the ends of the front, by {distance:.2f} where both axes are scaled "
+        f"farthest below the straight line between the ends of the front, by {distance:.2g} where both axes are scaled "
         "to the front's range",
     )

@@ -112,4 +112,6 @@ def check_metric(name: str, runs: list[Run]) -> None:
     if name not in known:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise ValueError(f"metric {name!r} is in none of the {len(runs)} runs; {hint}They have {', '.join(known)}")
+        raise ValueError(
+            f"metric {name!r} is in none of the runs ({len(runs)}); {hint}they have {', '.join(known)}"
+        )

@@ -25,7 +25,7 @@ def print_selection(selection: Selection, rules: Sequence[str] = RULES) -> None:
     """Print a comparison with the picks of some rules."""
     console = Console(highlight=False)
     n_runs = selection.n_runs + len(selection.left_out)
-    said = f"{len(selection.variants)} variants, {selection.n_runs} of {plural(n_runs)}"
+    said = f"{plural(len(selection.variants), 'variant')}, {selection.n_runs} of {plural(n_runs, 'run')}"
     common = " ".join(f"{key}={value}" for key, value in selection.shared.items())
     console.print(f"{said}; all with {common}" if common else said, markup=False, soft_wrap=True)
     console.print(variants_table(selection))
@@ -33,9 +33,8 @@ def print_selection(selection: Selection, rules: Sequence[str] = RULES) -> None:
     print_section(console, "Warnings", warning_lines(selection))
     print_picks(console, selection, rules)
     if selection.held_out:
-        console.print(
-            f"\nThe picks by what chose them and on other data (place among the {len(selection.variants)})"
-        )
+        among = f"place among the {len(selection.variants)}"
+        console.print(f"\nThe picks by what chose them and on other data (test: best epoch; {among})")
         console.print(held_out_table(selection, rules))
     commands = (
         f"{selection.place(label):3}  {selection[label].command}" for label in all_picked(selection, rules)

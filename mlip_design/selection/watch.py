@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mlip_design.selection.comparable import plural
 from mlip_design.selection.pareto import front
 from mlip_design.selection.quantities import quantity
 from mlip_design.selection.runs import Run, check_metric, load_runs
@@ -150,11 +151,11 @@ def summary(folder: Path, trials: list[Trial], on_front: set[Path]) -> str:
     if not trials:
         return f"no trial has begun yet in {folder}"
     counts = Counter(trial.state.split()[0] for trial in trials)
-    said = f"{len(trials)} trials: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}"
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     names = ", ".join(title(trial.run.folder, folder) for trial in trials if trial.run.folder in on_front)
     left = [trial.left for trial in trials if math.isfinite(trial.left)]
     ends = f"; those that run need about {duration(max(left))} more" if left else ""
-    return f"{said}; * front so far: {names or 'none'}{ends}"
+    return f"{plural(len(trials), 'trial')}: {states}; * front so far: {names or 'none'}{ends}"
 
 
 def duration(seconds: float) -> str:
