@@ -1,6 +1,8 @@
 """`mlip-design finalists`: fresh seeds, processes that may be killed, and whether the picks hold."""
 
+import fcntl
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,19 @@ def test_from_nothing_to_a_picked_architecture(tmp_path, capsys):
     printed = capsys.readouterr().out
     for words in ("on the front, seeds 2, in", "seed=2: finished", "epsilon: attention="):
         assert words in printed
+
+
+def test_what_another_process_trains_is_waited_for(sweep, tmp_path, monkeypatch):
+    """The parent was killed, its trainings live on and hold their logs: they are not started a second time."""
+    runs, unreadable = load_runs([sweep])
+    (training,) = retrain.plan(compare(runs, unreadable=unreadable).variants[:1], 1, {1}, tmp_path / "out")
+    training.folder.mkdir(parents=True)
+    with open(training.folder.with_suffix(".log"), "a") as log, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        waiting = pool.submit(retrain.train, training)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        write_record(training.folder, training.overrides, seed=training.seed)
+        fcntl.flock(log, fcntl.LOCK_UN)
+        assert waiting.result(timeout=60) == "finished before"
+    assert calls(tmp_path) == []
