@@ -120,6 +120,10 @@ def test_curves_show_every_epoch_beside_zero_forces(finished):
     svg = re.search(r"<svg.*?</svg>", (finished / "report.html").read_text(), re.DOTALL).group()
     labels = {unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)}
     assert {"val", "val, zero forces", "full", "full, zero forces", "epoch", "force MAE (meV/Å)"} <= labels
+    errors = svg[: svg.index("force MAE")]
+    assert len(set(re.findall(r">([\d.]+)</text>", errors)) - {"0", "1", "2"}) >= 2, (
+        "no ticks on the axis of errors"
+    )
     assert "currentColor" in svg and "#010203" not in svg
 
 

@@ -7,11 +7,11 @@ from mlip_design.report.terminal import SMOOTHNESS
 from mlip_design.selection.runs import Run
 
 SCAN_KEYS = {
-    "full_smoothness": Column("full", "1/Å", 1),
-    "compress_smoothness": Column("compressed", "1/Å", 1),
-    "stretch_smoothness": Column("stretched", "1/Å", 1),
-    "windowed_smoothness": Column("away from equilibrium", "1/Å", 1),
-    "zero_full_smoothness": Column("full, zero forces", "1/Å", 1),
+    "full_smoothness": Column("FSD full", "1/Å", 1),
+    "compress_smoothness": Column("FSD compressed", "1/Å", 1),
+    "stretch_smoothness": Column("FSD stretched", "1/Å", 1),
+    "windowed_smoothness": Column("FSD away from equilibrium", "1/Å", 1),
+    "zero_full_smoothness": Column("FSD full, zero forces", "1/Å", 1),
     "full_forces_mae": Column("force MAE", "meV/Å", 0),
     "full_energy_mae": Column("energy MAE", "meV", 0),
 }
