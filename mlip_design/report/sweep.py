@@ -24,6 +24,7 @@ def opening(folder: Path, plan: Plan, config: DictConfig) -> str:
             f"stopped early: a trial whose val/forces_mae after {rule.after:.0%} of the epochs is above "
             f"{rule.factor:g} x the lowest that another one had then"
         )
+    lines.append(f"to go on after a stop, or to add a worker: the same command with hydra.sweep.dir={folder}")
     return "\n".join(lines)
 
 

@@ -76,13 +76,17 @@ class Study:
         self.lock = folder / "study.lock"
         self.exhausted = False
         with locked(self.lock):
-            self.study = optuna.create_study(
-                storage=open_storage(folder, plan.storage),
-                study_name=plan.study_name or (str(folder.resolve()) if plan.storage else "sweep"),
-                directions=["minimize"] * len(plan.objectives),
-                sampler=RandomSampler(),
-                load_if_exists=True,
-            )
+            storage = open_storage(folder, plan.storage)
+            name = plan.study_name or (str(folder.resolve()) if plan.storage else "sweep")
+            if name in optuna.get_all_study_names(storage):
+                self.study = optuna.load_study(study_name=name, storage=storage, sampler=RandomSampler())
+            else:
+                self.study = optuna.create_study(
+                    study_name=name,
+                    storage=storage,
+                    sampler=RandomSampler(),
+                    directions=["minimize"] * len(plan.objectives),
+                )
             self.recognise()
         self.worker = Worker(folder / "workers")
 
