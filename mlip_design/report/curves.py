@@ -48,7 +48,7 @@ def curves_svg(history: list[dict[str, float]], zero_forces: dict[str, float]) -
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 3.7), layout="constrained")
         FigureCanvasSVG(figure)
-        left, right = figure.subplots(1, 2)
+        left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
         draw(left, epochs, errors, "force MAE (meV/Å)")
         draw(right, epochs, smoothness, "force smoothness deviation (1/Å)")
         left.set_yscale("log")

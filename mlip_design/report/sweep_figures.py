@@ -126,13 +126,14 @@ def parallel(selection: Selection) -> dict[str, Any]:
 
 
 def choice_axis(key: str, values: list[str]) -> dict[str, Any]:
-    """An axis with the values of a choice at equal distances, numbers in their order."""
+    """An axis with the values of a choice: numbers to scale, words at equal distances."""
+    axis = {"label": escape(last_word(key))}
     try:
-        known = sorted(set(values), key=float)
+        return {**axis, "values": [float(value) for value in values]}
     except ValueError:
         known = sorted(set(values))
     return {
-        "label": escape(last_word(key)),
+        **axis,
         "values": [known.index(value) for value in values],
         "tickvals": list(range(len(known))),
         "ticktext": [escape(value) for value in known],

@@ -22,11 +22,12 @@ def column(metric: str) -> Column:
 def variants(selection: Selection, links: dict[str, str]) -> Table:
     """Every variant with its means over seeds and half of their 95 % intervals; its name opens its first run."""
     metrics = tuple(dict.fromkeys((selection.x, selection.y, *selection.held_out, *COST)))
+    several = any(len(variant.runs) > 1 for variant in selection.variants)
+    spread = (selection.x, selection.y) if several else ()
     columns = [Column("no.", digits=0), Column("variant"), Column("marks"), Column("seeds", digits=0)]
     for metric in metrics:
-        columns.append(column(metric))
-        if metric in (selection.x, selection.y):
-            columns.append(Column("±", column(metric).unit, column(metric).digits))
+        shown = column(metric)
+        columns += [shown, Column("±", shown.unit, shown.digits)] if metric in spread else [shown]
     rows = []
     for variant in selection.variants:
         name = anchor(links[str(variant.runs[0].folder)], variant.label)
@@ -34,12 +35,11 @@ def variants(selection: Selection, links: dict[str, str]) -> Table:
         for metric in metrics:
             factor = quantity(metric).factor
             row.append(variant.mean(metric) * factor)
-            if metric in (selection.x, selection.y):
+            if metric in spread:
                 one = variant.metrics[metric]
                 row.append(None if one.high is None else (one.high - one.mean) * factor)
-        rows.append(
-            [*row, ", ".join(str(selection.place(label)) for label in selection.beaten_by.get(variant.label, ()))]
-        )
+        beaters = [str(selection.place(label)) for label in selection.beaten_by.get(variant.label, ())]
+        rows.append([*row, ", ".join(beaters)])
     return Table([*columns, Column("beaten by")], rows, can_filter=True)
 
 
