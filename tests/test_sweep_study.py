@@ -273,6 +273,16 @@ def test_a_trial_that_kills_its_process_twice_has_failed(tmp_path):
     assert study.study.trials[0].user_attrs["reason"] == "its process died twice after 0 epochs"
 
 
+def test_a_trial_that_is_given_back_goes_to_who_asks_next(tmp_path):
+    """What Ctrl-C does not count against it, a process that died does."""
+    study = open_study(tmp_path, plan_of(space_of("k=a,b"), n_trials=2))
+    for is_its_fault, starts in ((False, []), (False, []), (True, [0])):
+        assert study.ask().number == 0
+        study.give_back(0, is_its_fault)
+        assert study.study.trials[0].user_attrs["starts"] == starts
+    assert open_study(tmp_path, study.plan).ask().number == 0
+
+
 def work(folder: Path, plan: Plan, pause: float) -> None:
     """What a worker process does."""
     study = open_study(folder, plan)

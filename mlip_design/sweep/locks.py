@@ -52,9 +52,9 @@ class Worker:
         fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def is_alive(self, name: str) -> bool:
-        """Whether the worker of that name still lives."""
-        if name == self.name:
-            return True
+        """Whether the worker of that name still lives; the empty name is nobody's."""
+        if name in ("", self.name):
+            return name != ""
         try:
             with open(self.folder / name, "r+") as file:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
