@@ -48,6 +48,7 @@ def test_the_wheel_holds_everything(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, pattern in (
         ("mlip_design", "*.py"),
+        ("mlip_design/report/templates", "*.*"),
         ("callbacks", "*.py"),
         ("hydra_plugins", "*.py"),
         ("conf", "*.yaml"),
