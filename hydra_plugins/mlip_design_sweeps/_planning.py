@@ -50,8 +50,8 @@ class Planner:
             ),
             fixed=self.fixed,
             written={
-                "objectives": ",".join(objectives),
                 **{key: value(override) for key, override in overrides.items()},
+                "objectives": ",".join(objectives),
             },
             n_trials=n_trials,
             constraint=constrained(constraint),
