@@ -162,6 +162,7 @@ def work(overrides: list[str], folder: Path, resume: bool, environment: dict[str
     os.environ.update(environment)
     torch.set_num_threads(1)
     os.setpgrp()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     last = folder / "checkpoints" / "last.ckpt"
     train.train(compose(overrides, folder), folder, last if resume and last.exists() else None)
 
