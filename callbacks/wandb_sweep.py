@@ -10,7 +10,7 @@ from pathlib import Path
 
 import wandb
 
-from mlip_design.cli import Parser, add_metrics
+from mlip_design.cli.arguments import Parser, add_metrics
 from mlip_design.selection import Selection, compare, load_runs
 from mlip_design.selection.quantities import quantity
 

@@ -7,7 +7,7 @@ import sys
 
 import wandb
 
-from mlip_design.cli import Parser
+from mlip_design.cli.arguments import Parser
 from mlip_design.selection.comparison import X, Y
 
 try:

@@ -26,10 +26,7 @@ def load_potential(
     FileNotFoundError. Only blocks of `mlip_design` are instantiated, and nothing is unpickled but tensors and
     plain containers.
     """
-    path = Path(path)
-    file = path / BEST if path.is_dir() else path
-    if not file.exists():
-        raise FileNotFoundError(f"{file}: no such checkpoint")
+    file = checkpoint_file(path)
     try:
         checkpoint = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged or unsafe files
@@ -45,6 +42,15 @@ def load_potential(
         raise CheckpointError(
             f"{file}: config and weights make no potential of this version ({reason})"
         ) from error
+
+
+def checkpoint_file(path: str | Path) -> Path:
+    """The checkpoint itself, or the best one of a run folder. Raises FileNotFoundError."""
+    path = Path(path)
+    file = path / BEST if path.is_dir() else path
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: no such checkpoint")
+    return file
 
 
 def restored(checkpoint: dict, device: torch.device, dtype: torch.dtype | None) -> Potential:

@@ -93,6 +93,11 @@ class Potential(nn.Module):
         """Floating-point type of the weights and of the positions it expects."""
         return next(self.parameters()).dtype
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def calibrate(self, statistics: Statistics) -> None:
         """Take over reference energies and scale of a training set; the elements named there become known."""
         self.reference_energies.fill_(torch.nan)

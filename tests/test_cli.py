@@ -58,7 +58,7 @@ def test_bad_input_of_a_command_is_one_line(monkeypatch, capsys, error):
     def command(_):
         raise error("first\n  second")
 
-    monkeypatch.setattr(cli, "data_make_bundled", command)
+    monkeypatch.setattr(cli.data, "make_bundled", command)
     assert cli.main(["data", "make-bundled"]) == 2
     assert capsys.readouterr().err == "error: first second\n"
 
@@ -67,20 +67,20 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     def command(_):
         raise Planted
 
-    monkeypatch.setattr(cli, "data_make_bundled", command)
+    monkeypatch.setattr(cli.data, "make_bundled", command)
     with pytest.raises(Planted):
         cli.main(["data", "make-bundled"])
 
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_the_status_of_a_command_is_passed_on(monkeypatch, status):
-    monkeypatch.setattr(cli, "data_make_bundled", lambda _: status)
+    monkeypatch.setattr(cli.data, "make_bundled", lambda _: status)
     assert cli.main(["data", "make-bundled"]) == status
 
 
 def test_json(tmp_path):
-    cli.write_json(None, {})
-    cli.write_json(tmp_path / "result.json", {"unit": "Å", "values": [1.5]})
+    cli.arguments.write_json(None, {})
+    cli.arguments.write_json(tmp_path / "result.json", {"unit": "Å", "values": [1.5]})
     text = (tmp_path / "result.json").read_text(encoding="utf-8")
     assert json.loads(text) == {"unit": "Å", "values": [1.5]}
     assert "Å" in text
@@ -89,7 +89,7 @@ def test_json(tmp_path):
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tblite", None)
     with pytest.raises(ValueError, match=r"tblite is not installed: pip install 'mlip-design\[xtb\]'"):
-        cli.need("tblite")
+        cli.arguments.need("tblite")
 
 
 def test_as_a_module():

@@ -1,0 +1,33 @@
+"""The command line: `mlip-design GROUP COMMAND ...`, also `python -m mlip_design ...`.
+
+A command is a short function that imports what it needs when it runs, prints to stdout and returns its exit
+status: 0 for success, 1 for a check that ran and failed. Bad input is one line on stderr and status 2.
+"""
+
+import sys
+
+from mlip_design.cli.arguments import Parser
+from mlip_design.cli.data import add_data
+from mlip_design.cli.report import add_report
+from mlip_design.cli.selection import add_finalists, add_select, add_watch
+
+
+def build_parser() -> Parser:
+    parser = Parser(prog="mlip-design", description="Workbench for the design of smooth interatomic potentials.")
+    groups = parser.add_subparsers(metavar="GROUP", required=True)
+    add_data(groups)
+    add_select(groups)
+    add_finalists(groups)
+    add_watch(groups)
+    add_report(groups)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    try:
+        args = build_parser().parse_args(argv)
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2

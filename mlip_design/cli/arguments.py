@@ -1,0 +1,53 @@
+"""What commands share: a parser that raises, kinds of arguments, JSON output, optional packages."""
+
+import argparse
+import importlib.util
+import json
+from pathlib import Path
+
+EXTRAS = {"rdkit": "xtb", "tblite": "xtb"}  # module: extra of the package that installs it
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong argument as a `ValueError`, so that it becomes one line like any other bad input."""
+
+    def error(self, message: str):
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def need(*modules: str) -> None:
+    """Check that optional modules are installed."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise ValueError(f"{module} is not installed: pip install 'mlip-design[{EXTRAS[module]}]'")
+
+
+def write_json(path: Path | None, result: dict) -> None:
+    if path is not None:
+        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
+
+
+def fraction(text: str) -> float:
+    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, as 0.05 or 5%, not {text}")
+    return number
+
+
+def add_metrics(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--x", default="val/forces_mae", help="first metric (default: %(default)s)")
+    command.add_argument("--y", default="val/bsct/full_smoothness", help="second metric (default: %(default)s)")
+
+
+def add_rule(command: argparse.ArgumentParser) -> None:
+    text = "how far rule epsilon goes above the lowest x for a lower y (default: 5%%)"
+    command.add_argument("--epsilon", type=fraction, default=0.05, help=text)
+    command.add_argument("--allow-mixed", action="store_true", help="compare runs of unequal budget or data")
+    command.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")

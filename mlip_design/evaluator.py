@@ -1,0 +1,202 @@
+"""Energies and forces of structures from whatever predicts them: a trained potential or an ASE calculator.
+
+A model argument is a checkpoint, a run folder, or an ASE calculator as `module:callable` with keyword arguments.
+"""
+
+import ast
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import ase
+import numpy as np
+import torch
+from ase.calculators.calculator import BaseCalculator, CalculatorError
+
+from mlip_design.checkpoint import checkpoint_file, load_potential
+from mlip_design.graph import batch_structures
+from mlip_design.potential import Potential, UnknownElementError
+from mlip_design.structures import Structure
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+FAILURES = (CalculatorError, RuntimeError, ArithmeticError, ValueError)
+"""What a calculator raises when it finds no answer for a structure; anything else is a mistake in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of n_structures structures, in float64."""
+
+    energies: np.ndarray
+    """(n_structures,), eV; NaN where none could be computed."""
+    forces: list[np.ndarray]
+    """n_structures times (n_atoms, 3), eV/Å; NaN where none could be computed."""
+    failures: dict[int, str] = field(default_factory=dict)
+    """Index of a structure -> why it could not be computed."""
+
+
+class Evaluator(Protocol):
+    """What predicts, whatever it is."""
+
+    name: str
+    """As the user wrote it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that the predictions depend on beside the structures."""
+        ...
+
+    def __call__(self, structures: Sequence[Structure]) -> Predictions:
+        """Predict. Raises UnknownElementError for an element that a potential was not trained on."""
+        ...
+
+
+class PotentialEvaluator:
+    """A checkpoint or run folder: many structures in one forward.
+
+    dtype: 'float64' or 'float32'. max_atoms: atoms in one forward at most (one structure at least).
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu", dtype: str = "float64", max_atoms: int = 512):
+        self.name = str(path)
+        self.file = checkpoint_file(path)
+        self.dtype = dtype
+        self.max_atoms = max_atoms
+        self.potential: Potential = load_potential(path, device, DTYPES[dtype])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the file, the floating-point type and the versions that compute."""
+        versions = [version(package) for package in ("mlip-design", "torch")]
+        return digest(self.file.read_bytes(), json.dumps([self.dtype, *versions]).encode())
+
+    def __call__(self, structures: Sequence[Structure]) -> Predictions:
+        """See `Evaluator`."""
+        energies, forces = [np.empty(0)], []
+        for batch in batches(structures, self.max_atoms):
+            for structure in batch:
+                self.potential.check_elements(structure.numbers)
+            graph = batch_structures(batch, self.potential.cutoff, self.potential.dtype)
+            with torch.no_grad():
+                prediction = self.potential(graph.to(self.potential.device))
+            energies.append(prediction.energy.double().cpu().numpy())
+            ends = np.cumsum([len(structure.numbers) for structure in batch])[:-1]
+            forces += np.split(prediction.forces.double().cpu().numpy(), ends)
+        return Predictions(np.concatenate(energies), forces)
+
+
+def batches(structures: Sequence[Structure], max_atoms: int) -> Iterator[list[Structure]]:
+    """Structures in order, in lists of at most max_atoms atoms (one structure at least)."""
+    waiting, atoms = [], 0
+    for structure in structures:
+        if waiting and atoms + len(structure.numbers) > max_atoms:
+            yield waiting
+            waiting, atoms = [], 0
+        waiting.append(structure)
+        atoms += len(structure.numbers)
+    if waiting:
+        yield waiting
+
+
+class CalculatorEvaluator:
+    """An ASE calculator as `module:callable`, one structure after the other.
+
+    arguments: keyword arguments of the callable. Raises ValueError if it cannot be imported or made.
+    """
+
+    def __init__(self, name: str, arguments: dict[str, Any]):
+        self.name = name
+        self.arguments = arguments
+        self.factory = find_callable(name)
+        try:
+            self.calculator: BaseCalculator = self.factory(**arguments)
+        except Exception as error:  # of any calculator
+            raise ValueError(
+                f"{name}: cannot be made with {arguments} ({type(error).__name__}: {error})"
+            ) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of name, source file, version and arguments; arguments that name files count by their content."""
+        module = sys.modules[self.factory.__module__]
+        source = inspect.getsourcefile(module) or ""
+        package = module.__name__.partition(".")[0]
+        known = [self.name, getattr(sys.modules.get(package), "__version__", ""), sorted(self.arguments.items())]
+        paths = [source, *(value for value in self.arguments.values() if isinstance(value, str))]
+        files = [Path(path).read_bytes() for path in paths if Path(path).is_file()]
+        return digest(repr(known).encode(), *files)
+
+    def __call__(self, structures: Sequence[Structure]) -> Predictions:
+        """See `Evaluator`."""
+        energies = np.full(len(structures), np.nan)
+        forces = [np.full_like(structure.positions, np.nan) for structure in structures]
+        failures = {}
+        for index, s in enumerate(structures):
+            atoms = ase.Atoms(s.numbers, s.positions, cell=s.cell, pbc=s.pbc)
+            try:
+                predicted = self.calculator.get_forces(atoms)
+                energies[index] = self.calculator.get_potential_energy(atoms)
+            except UnknownElementError:
+                raise
+            except FAILURES as error:
+                failures[index] = " ".join(f"{type(error).__name__}: {error}".split())
+            else:
+                forces[index] = np.array(predicted, dtype=np.float64)
+        return Predictions(energies, forces, failures)
+
+
+def open_evaluator(
+    model: str, arguments: Sequence[str] = (), device: str = "cpu", dtype: str = "float64", max_atoms: int = 512
+) -> Evaluator:
+    """The evaluator of a model argument. arguments: `key=value` texts for a calculator; values as in Python.
+
+    Raises ValueError or FileNotFoundError for one that cannot be opened.
+    """
+    if Path(model).exists() or ":" not in model:
+        if arguments:
+            raise ValueError(f"--calculator-args: {model} is a checkpoint; arguments go with module:callable")
+        return PotentialEvaluator(model, device, dtype, max_atoms)
+    return CalculatorEvaluator(model, dict(map(key_value, arguments)))
+
+
+def key_value(text: str) -> tuple[str, Any]:
+    """Key and value of `key=value`; a value that is no Python literal is text."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.isidentifier()):
+        raise ValueError(f"--calculator-args: {text!r} is not of the form key=value")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def find_callable(name: str) -> Callable[..., BaseCalculator]:
+    """What `module:callable` names; modules of the working directory are found too."""
+    module_name, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{name}: cannot be imported as module:callable ({error})") from error
+    if not callable(found):
+        raise ValueError(f"{name}: is a {type(found).__name__}, not callable")
+    return found
+
+
+def digest(*parts: bytes) -> str:
+    """Hash of several pieces of content."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(hashlib.sha256(part).digest())
+    return found.hexdigest()
