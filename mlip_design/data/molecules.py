@@ -13,6 +13,8 @@ from statistics import fmean
 import numpy as np
 from ase.data import covalent_radii
 
+from mlip_design.bsct.building.bonds import radii_sum, sides
+
 BOND_TYPES = ("C-C", "C-N", "C-O", "C-P", "C-S", "N-N", "N-O", "N-P", "O-P")
 MIN_ATOMS, MAX_ATOMS, MAX_HEAVY = 3, 12, 6
 CURATED_SHARE = 0.6  # of the molecules of a split
@@ -72,16 +74,7 @@ class Molecule:
 
     def fragment(self, bond: tuple[int, int]) -> np.ndarray:
         """0 on the side of the bond's first atom, 1 on the other: integers of shape (n_atoms,)."""
-        labels = np.ones(len(self.numbers), dtype=np.int32)
-        reached = [bond[0]]
-        while reached:
-            atom = reached.pop()
-            labels[atom] = 0
-            for pair in self.bonds:
-                if atom in pair and pair != bond:
-                    other = pair[0] if pair[1] == atom else pair[1]
-                    reached += [other] if labels[other] else []
-        return labels
+        return sides(len(self.numbers), self.bonds, bond)
 
     def features(self) -> set[str]:
         """Elements and scannable bond types: what a split should cover."""
@@ -151,18 +144,10 @@ def intact(molecule: Molecule, positions: np.ndarray, longest: float, closest: f
     return bool((ratio[bonded] < longest).all() and (ratio[~bonded] > closest).all())
 
 
-def move_apart(molecule: Molecule, positions: np.ndarray, bond: tuple[int, int], length: float) -> np.ndarray:
-    """Positions (Å) with the bond at `length` (Å): both sides move rigidly along it, by equal amounts."""
-    vector = positions[bond[1]] - positions[bond[0]]
-    now = np.linalg.norm(vector)
-    side = np.where(molecule.fragment(bond), 0.5, -0.5)[:, None]
-    return positions + side * (length - now) * vector / now
-
-
 def bond_range(molecule: Molecule, bond: tuple[int, int]) -> tuple[float, float]:
     """First and last bond length (Å) of a scan: 0.5 and 2 times the sum of the covalent radii."""
-    radii = covalent_radii[[molecule.numbers[atom] for atom in bond]].sum()
-    return float(0.5 * radii), float(2 * radii)
+    radii = radii_sum(molecule.numbers, bond)
+    return 0.5 * radii, 2 * radii
 
 
 def choose_scans(

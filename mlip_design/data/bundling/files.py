@@ -7,30 +7,15 @@ import json
 import lzma
 import tarfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from ase.data import chemical_symbols
-from scipy.spatial.transform import Rotation
 
+from mlip_design.bsct.building.files import extxyz, partition
 from mlip_design.data.bundling.frames import COLUMNS, LABEL, SCAN_FRAMES, Arrays
 from mlip_design.data.bundling.plan import Plan
 from mlip_design.data.molecules import Molecule, bond_range, describe
-
-
-def extxyz(
-    numbers: Iterable[int], positions: np.ndarray, energy: float, forces: np.ndarray, digits: int, **info
-) -> str:
-    """One frame as extended XYZ: positions (Å, `digits` decimals), forces (eV/Å, 4), energy (eV, 6)."""
-    words = [f"{key}={value}" for key, value in info.items()]
-    comment = ["Properties=species:S:1:pos:R:3:forces:R:3", *words, f"energy={energy:.6f}", 'pbc="F F F"']
-    lines = [str(len(positions)), " ".join(comment)]
-    for number, x, f in zip(numbers, positions, forces, strict=True):
-        columns = [f"{value:.{digits}f}" for value in x] + [f"{value:.4f}" for value in f]
-        lines.append(" ".join([chemical_symbols[number], *columns]))
-    return "\n".join(lines) + "\n"
 
 
 def compress(data: bytes) -> bytes:
@@ -44,28 +29,18 @@ def frames_file(molecules: list[tuple[str, Arrays]]) -> bytes:
         columns = zip(*(arrays[name] for name in COLUMNS), strict=True)
         for config_type, positions, energy, forces in columns:
             info = {"smiles": f'"{smiles}"', "config_type": config_type}
-            text.append(extxyz(numbers, positions, energy, forces, 4, **info))
+            text.append(extxyz(numbers, positions, energy, forces, (4, 6, 4), **info))
     return compress("".join(text).encode())
 
 
-def partition(molecule: Molecule, arrays: Arrays, bond_type: str) -> bytes:
-    """`partition.npz` as published: `unit_vec` points from label 0 to 1, `rotation` turns the bond onto x."""
+def partition_of(molecule: Molecule, arrays: Arrays, bond_type: str) -> bytes:
+    """`partition.npz` of a scan."""
     bond = tuple(int(atom) for atom in arrays["bond"])
     start = arrays["positions"][-1]
     vector = start[bond[1]] - start[bond[0]]
     unit = vector / np.linalg.norm(vector)
-    x, y, z = Rotation.align_vectors([[1, 0, 0]], [unit])[0].as_euler("xyz", degrees=True)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        bond=np.array(bond_type),
-        bond_index=np.array(bond, dtype=np.int64),
-        labels=molecule.fragment(bond),
-        perturb_range=np.array([*bond_range(molecule, bond), SCAN_FRAMES], dtype=float),
-        rotation=np.array(f"{x:.2f}x,{y:.2f}y,{z:.2f}z"),
-        unit_vec=unit,
-    )
-    return buffer.getvalue()
+    perturb_range = (*bond_range(molecule, bond), SCAN_FRAMES)
+    return partition(bond_type, bond, molecule.fragment(bond), perturb_range, unit)
 
 
 def scans_file(scans: list[tuple[str, str, Arrays]], first_id: int) -> bytes:
@@ -78,9 +53,9 @@ def scans_file(scans: list[tuple[str, str, Arrays]], first_id: int) -> bytes:
         names = [f"atoms_{k}" for k in range(SCAN_FRAMES)] + ["unperturbed"]
         rows = zip(names, arrays["positions"], arrays["energies"], arrays["forces"], strict=True)
         for name, positions, energy, forces in rows:
-            text = extxyz(molecule.numbers, positions, energy, forces, 5, **info)
+            text = extxyz(molecule.numbers, positions, energy, forces, (5, 6, 4), **info)
             members[f"{folder}/{name}.xyz"] = text.encode()
-        members[f"{folder}/partition.npz"] = partition(molecule, arrays, bond_type)
+        members[f"{folder}/partition.npz"] = partition_of(molecule, arrays, bond_type)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, data in members.items():

@@ -11,7 +11,8 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
 from ase.optimize import BFGS
 
-from mlip_design.data.molecules import Molecule, bond_range, conformer, describe, intact, move_apart
+from mlip_design.bsct.building.bonds import stretch
+from mlip_design.data.molecules import Molecule, bond_range, conformer, describe, intact
 
 MAX_FORCE = 60.0  # eV/Å, largest force component of a frame outside the scans
 RELAXED_FORCE = 0.01  # eV/Å
@@ -97,7 +98,7 @@ def bond_frame(molecule: Molecule, positions: np.ndarray, near: bool, rng: np.ra
     bond = choices[rng.integers(len(choices))]
     now = np.linalg.norm(positions[bond[1]] - positions[bond[0]])
     length = rng.uniform(now - NEAR, now + NEAR) if near else rng.uniform(*bond_range(molecule, bond))
-    return move_apart(molecule, positions, bond, length)
+    return stretch(positions, bond, molecule.fragment(bond), length)
 
 
 def sample(
@@ -145,8 +146,8 @@ def scan(smiles: str, relaxed: np.ndarray, bond_type: str, seed: int) -> Arrays:
     start = snapshots[0].round(5)
     choices = molecule.scannable(bond_type)
     bond = choices[rng.integers(len(choices))]
-    lengths = np.linspace(*bond_range(molecule, bond), SCAN_FRAMES)
-    steps = [(move_apart(molecule, start, bond, length) - start).round(5) for length in lengths]
+    lengths, labels = np.linspace(*bond_range(molecule, bond), SCAN_FRAMES), molecule.fragment(bond)
+    steps = [(stretch(start, bond, labels, length) - start).round(5) for length in lengths]
     positions = np.array([start + step for step in steps] + [start])
     energies, forces = map(np.array, zip(*(label(molecule.numbers, x) for x in positions), strict=True))
     return {

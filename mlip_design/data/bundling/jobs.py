@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mlip_design.data.bundling.frames import CONSTANTS, Arrays
+from mlip_design.processes import one_thread
 
 
 def run_job(job: tuple[Callable, tuple, Path]) -> Path:
@@ -28,15 +29,8 @@ def run_job(job: tuple[Callable, tuple, Path]) -> Path:
 @contextmanager
 def workers(n_jobs: int) -> Iterator[Pool]:
     """A pool of processes of one thread each: results do not depend on how many there are."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        with get_context("spawn").Pool(n_jobs) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with one_thread(), get_context("spawn").Pool(n_jobs) as pool:
+        yield pool
 
 
 def run_all(pool: Pool, work: Path, function: Callable, arguments: list[tuple]) -> list[Arrays]:

@@ -1,0 +1,54 @@
+"""Files of the published scan layout: frames as extended XYZ and `partition.npz`. Units: Å, eV, eV/Å."""
+
+import io
+from collections.abc import Iterable
+
+import numpy as np
+from ase.data import chemical_symbols
+from scipy.spatial.transform import Rotation
+
+
+def extxyz(
+    numbers: Iterable[int],
+    positions: np.ndarray,
+    energy: float,
+    forces: np.ndarray,
+    decimals: tuple[int, int, int],
+    **info: object,
+) -> str:
+    """One molecule as extended XYZ.
+
+    numbers: (n_atoms,). positions: (n_atoms, 3), Å. energy: eV. forces: (n_atoms, 3), eV/Å. decimals: of positions,
+    energy and forces. info: further keys of the header; text that holds spaces comes in quotation marks.
+    """
+    of_position, of_energy, of_force = decimals
+    words = [f"{key}={value}" for key, value in info.items()]
+    words += [f"energy={energy:.{of_energy}f}", 'pbc="F F F"']
+    lines = [str(len(positions)), " ".join(["Properties=species:S:1:pos:R:3:forces:R:3", *words])]
+    for number, x, f in zip(numbers, positions, forces, strict=True):
+        columns = [f"{value:.{of_position}f}" for value in x] + [f"{value:.{of_force}f}" for value in f]
+        lines.append(" ".join([chemical_symbols[number], *columns]))
+    return "\n".join(lines) + "\n"
+
+
+def partition(
+    group: str, atoms: Iterable[int], labels: np.ndarray, perturb_range: tuple[float, float, int], axis: np.ndarray
+) -> bytes:
+    """Content of `partition.npz`.
+
+    group: bond type. atoms: the two of the bond. labels: side of every atom, (n_atoms,). perturb_range: first and last
+    bond length (Å) and how many. axis: unit vector along the bond from side 0 to side 1, (3,); `rotation` turns it
+    onto x.
+    """
+    x, y, z = Rotation.align_vectors([[1, 0, 0]], [axis])[0].as_euler("xyz", degrees=True)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        bond=np.array(group),
+        bond_index=np.array(atoms, dtype=np.int64),
+        labels=labels,
+        perturb_range=np.array(perturb_range, dtype=float),
+        rotation=np.array(f"{x:.2f}x,{y:.2f}y,{z:.2f}z"),
+        unit_vec=axis,
+    )
+    return buffer.getvalue()

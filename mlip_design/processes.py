@@ -1,0 +1,62 @@
+"""Work spread over processes of one thread each, which end when the process that started them does."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def spread(function: Callable, jobs: Iterable[tuple], n_processes: int) -> Iterator[tuple[tuple, Any]]:
+    """Pairs of a job and `function(*job)`, as they get done; the function must be importable by name.
+
+    Raises what the function raises, and ChildProcessError where a process is killed. Whoever stops reading, by Ctrl-C
+    too, ends all processes at once.
+    """
+    others = set(multiprocessing.active_children())
+    with one_thread():
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(n_processes, mp_context=context, initializer=follow_parent)
+        try:
+            waiting = {pool.submit(function, *job): job for job in jobs}
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise ChildProcessError("a process that computes was killed (out of memory?)") from error
+            raise
+        pool.shutdown()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes that start meanwhile compute with one thread each."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def follow_parent() -> None:
+    """Let the parent alone answer Ctrl-C, and end this process when the parent ends, even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def leave() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
