@@ -5,7 +5,7 @@ Any file that ASE reads (extended XYZ, compressed too, ASE databases, ...) is re
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -108,13 +108,22 @@ def read_structures(
     required in every frame; stress is optional, and left out where the cell has no volume. Raises StructureError or
     FileNotFoundError, naming file and frame.
     """
-    path = Path(path)
+    return convert(Path(path), lambda atoms, where: labelled(atoms, where, energy_key, forces_key, stress_key))
+
+
+def read_geometries(path: str | Path) -> Iterator[Structure]:
+    """Structures of a file without their labels, one at a time; otherwise as `read_structures`."""
+    return convert(Path(path), from_atoms)
+
+
+def convert(path: Path, make: Callable[[ase.Atoms, str], Structure]) -> Iterator[Structure]:
+    """Structures made of every frame of a file and its name for errors; raises as `read_structures` says."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file{closest_file(path)}")
     count = 0
     try:
         for atoms in frames(path):
-            yield labelled(atoms, f"{path}, frame {count}", energy_key, forces_key, stress_key)
+            yield make(atoms, f"{path}, frame {count}")
             count += 1
     except StructureError:
         raise
