@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from enum import Enum
-from math import inf
 from os import PathLike
 from types import NoneType, UnionType
 from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,15 +15,10 @@ from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args
 from hydra._internal.utils import _locate
 from omegaconf import DictConfig, OmegaConf
 
+from mlip_design.ranges import check_ranges
+
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
 NO_ARGUMENTS = {"model.attention"}  # a group of its own, so that it can be chosen; its node goes to the backbone
-RANGES = {
-    "seed": (0, 2**32 - 1),
-    "trainer.max_epochs": (1, inf),
-    "batching.max_atoms": (1, inf),
-    "batching.workers": (0, inf),
-    "threads": (1, inf),
-}
 
 
 def check_arguments(config: DictConfig) -> None:
@@ -46,11 +40,7 @@ def check_arguments(config: DictConfig) -> None:
                 raise ValueError(
                     f"{name_of(f'{path}.{key}', written)}: {value!r} is not {in_words(annotations[key])}"
                 )
-    for key, (least, most) in RANGES.items():
-        value = OmegaConf.select(config, key)
-        if value is not None and not least <= value <= most:
-            allowed = f"at least {least}" if most == inf else f"between {least} and {most}"
-            raise ValueError(f"{key}: {value} is not {allowed}")
+    check_ranges(config)
 
 
 def nodes_with_target(value: Any, path: str = "") -> Iterator[tuple[str, dict]]:

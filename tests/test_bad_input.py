@@ -105,6 +105,10 @@ COMMAND_LINE = {
     "fraction": (["seed=1.5"], "seed: 1.5 is not a whole number"),
     "negative": (["seed=-1"], "seed: -1 is not between 0 and 4294967295"),
     "none": (["trainer.max_epochs=0"], "trainer.max_epochs: 0 is not at least 1"),
+    "no reach": (["model.neighbors.cutoff=0"], "model.neighbors.cutoff: 0 is not a number above 0"),
+    "not a number": (["model.neighbors.cutoff=nan"], "model.neighbors.cutoff: nan is not a number above 0"),
+    "infinite": (["optimizer.lr=inf"], "optimizer.lr: inf is not a number of at least 0"),
+    "share": (["schedule.warmup=3"], "schedule.warmup: 3 is not between 0 and 1"),
     "number": (["optimizer.lr=fast"], "optimizer.lr: 'fast' is not a number"),
     "yes or no": (["trainer.deterministic=3"], "trainer.deterministic: 3 is not true or false"),
     "extra key of a block": (
@@ -130,7 +134,7 @@ def test_command_line(refused, case):
 
 BUILT = {
     "type": (["dtype=float16"], "dtype: 'float16' is not one of float32, float64"),
-    "too few": (["model.basis.n_basis=1"], "model.basis: "),
+    "too few": (["model.basis.n_basis=1"], "model.basis: basis gaussian: needs n_basis >= 2"),
     "no multiple": (
         ["model.backbone.n_features=50"],
         "model.backbone: attention: n_features = 50 must be a multiple of",

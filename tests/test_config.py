@@ -1,5 +1,7 @@
 """Every YAML composes and names what exists; the ladder of models; what the checks of arguments accept."""
 
+import math
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -13,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 import train
 from mlip_design.arguments import check_arguments, fits, found_target, in_words, nodes_with_target
 from mlip_design.config import config_groups, register_resolvers
+from mlip_design.ranges import RANGES, check_ranges
 
 CONF = train.CONFIG_DIR
 FILES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/**/*.yaml"))
@@ -100,6 +103,20 @@ def test_every_key_of_the_main_file_says_what_it_is():
 
 def test_defaults_are_accepted(composed):
     check_arguments(composed())
+
+
+RANGED = [key for _, keys in RANGES.values() for key in keys]
+
+
+@pytest.mark.parametrize("key", RANGED)
+def test_a_number_out_of_its_range_is_refused(composed, key):
+    """A failure for a key that is there no more means that nothing guards the one that took its place."""
+    for value in (-1, math.nan):
+        config = composed()
+        assert isinstance(OmegaConf.select(config, key), int | float)
+        OmegaConf.update(config, key, value)
+        with pytest.raises(ValueError, match=re.escape(f"{key}: {value} is not ")):
+            check_ranges(config)
 
 
 @pytest.mark.parametrize(
