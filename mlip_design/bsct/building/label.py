@@ -1,0 +1,75 @@
+"""Energies and forces of one structure at the level of theory of a recipe, and its relaxation. eV, Å, eV/Å."""
+
+from typing import ClassVar, NamedTuple
+
+import ase
+import numpy as np
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+from ase.optimize import BFGS
+
+from mlip_design.bsct.building.recipe import Recipe, evaluator_of
+from mlip_design.evaluator import FAILURES, CalculatorEvaluator, Evaluator
+from mlip_design.potential import UnknownElementError
+from mlip_design.structures import Structure, from_atoms
+
+RELAXED_FORCE, RELAXATION_STEPS = 0.01, 500
+"""A structure is relaxed when no atom feels more than this many eV/Å; it must be so after this many steps at most."""
+
+
+class Label(NamedTuple):
+    """Of one structure: energy (eV), forces ((n_atoms, 3), eV/Å); both NaN with the reason where there are none."""
+
+    energy: float
+    forces: np.ndarray
+    failure: str
+
+
+def label(structure: Structure, recipe: Recipe) -> Label:
+    """The label of a structure. It depends on nothing but the structure: a calculator is made for each."""
+    evaluate = evaluator_of(recipe)
+    if isinstance(evaluate, CalculatorEvaluator):
+        evaluate = CalculatorEvaluator(evaluate.name, evaluate.arguments)
+    try:
+        predicted = evaluate([structure])
+        energy, forces = predicted.energies[0], predicted.forces[0]
+        failure = predicted.failures.get(0, "")
+    except UnknownElementError as error:
+        energy, forces, failure = np.nan, structure.positions, one_line(error)
+    if not (failure or (np.isfinite(energy) and np.isfinite(forces).all())):
+        failure = "energy or forces are not finite"
+    return Label(np.nan, np.full_like(forces, np.nan), failure) if failure else Label(energy, forces, "")
+
+
+def relax(structure: Structure, recipe: Recipe) -> tuple[Structure, str]:
+    """The structure relaxed in its cell and "", or as it was and the reason why it cannot be relaxed."""
+    atoms = ase.Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
+    atoms.calc = Predicted(evaluator_of(recipe))
+    try:
+        if BFGS(atoms, logfile=None).run(RELAXED_FORCE, RELAXATION_STEPS):
+            return from_atoms(atoms), ""
+        reason = f"forces not below {RELAXED_FORCE} eV/Å in {RELAXATION_STEPS} steps"
+    except FAILURES as error:
+        reason = one_line(error)
+    return structure, f"relaxation: {reason}"
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+class Predicted(Calculator):
+    """Energy and forces of an evaluator, for ASE's optimizers."""
+
+    implemented_properties: ClassVar = ["energy", "forces"]
+
+    def __init__(self, evaluate: Evaluator):
+        super().__init__()
+        self.evaluate = evaluate
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        """Raises CalculationFailed where there is no answer."""
+        super().calculate(atoms, properties, system_changes)
+        predicted = self.evaluate([from_atoms(self.atoms)])
+        if predicted.failures:
+            raise CalculationFailed(predicted.failures[0])
+        self.results = {"energy": predicted.energies[0], "forces": predicted.forces[0]}
