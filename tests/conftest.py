@@ -1,8 +1,13 @@
 """What the tests share: small models composed by Hydra from the YAML files, structures, and physical measurements."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: OpenMP threads are slow on a busy machine
+os.environ["MLIP_DESIGN_CACHE"] = tempfile.mkdtemp(prefix="mlip_design_cache")  # the user's own stays as it is
+atexit.register(shutil.rmtree, os.environ["MLIP_DESIGN_CACHE"], ignore_errors=True)
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

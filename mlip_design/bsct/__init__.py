@@ -3,7 +3,7 @@
 Plots are in `mlip_design.bsct.plots`, which alone imports matplotlib.
 """
 
-from mlip_design.bsct.scans import Scan, ScanError, load_scans
+from mlip_design.bsct.scans import Scan, ScanError, ScanSet, load_scans, read_scans
 from mlip_design.bsct.score import (
     METRIC_KEYS,
     PUBLISHED_KEYS,
@@ -21,10 +21,12 @@ __all__ = [
     "DeviationCurves",
     "Scan",
     "ScanError",
+    "ScanSet",
     "Summary",
     "aggregate",
     "deviation_curves",
     "load_scans",
+    "read_scans",
     "score_scan",
     "zero_force_score",
 ]

@@ -1,6 +1,7 @@
 """Where the files of bond scans are: a folder in the published layout (see `scans`), or a tar archive of one."""
 
 import difflib
+import os
 import re
 import tarfile
 from collections import defaultdict
@@ -10,6 +11,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 SYSTEM_FILE = re.compile(r"atoms_.*\.xyz|unperturbed\.xyz|partition\.npz")
+
+Files = dict[str, tuple[Callable[[], bytes], tuple]]
+"""Name of a file -> what reads it, and its state."""
 
 
 class ScanError(ValueError):
@@ -21,64 +25,94 @@ class ScanError(ValueError):
 
 @dataclass(frozen=True)
 class SystemFiles:
-    """The files of one system: their location for messages, and a reader of bytes for each file name."""
+    """The files of one system: their location for messages, and a reader of bytes for each file name.
+
+    states: of the files on disk, something that changes whenever they are written, by file name.
+    """
 
     bond: str
     system_id: str
     location: str
     readers: dict[str, Callable[[], bytes]]
+    states: dict[str, tuple]
+
+    @property
+    def name(self) -> str:
+        """Bond type and identifier, such as "C-N/25729"."""
+        return f"{self.bond}/{self.system_id}"
 
 
 def find_systems(root: Path) -> list[SystemFiles]:
     """Every system of a folder or archive, sorted by bond type, then identifier; contents are not checked."""
     if root.is_dir():
-        files, separator = _folder_files(root), "/"
+        found, separator = _folder_systems(root), "/"
     elif root.is_file():
-        files, separator = _archive_files(root), ":"
+        found, separator = _archive_systems(root), ":"
     else:
         raise ScanError(f"{root}: no such folder or archive")
 
-    if not files:
+    if not found:
         raise ScanError(f"{root}: no system found, expected <bond>/<system_id>/partition.npz and atoms_0.xyz ...")
 
-    # <bond>/<system_id>/<file>, or the same below one top folder
-    depth = min(len(path.parts) for path in files)
-    files = {path: reader for path, reader in files.items() if len(path.parts) == depth}
-    tops = sorted({str(PurePosixPath(*path.parts[:-3])) for path in files})
+    # <bond>/<system_id>, or the same below one top folder
+    depth = min(map(len, found))
+    found = {folder: files for folder, files in found.items() if len(folder) == depth}
+    tops = sorted({"/".join(folder[:-2]) or "." for folder in found})
     if len(tops) > 1:
         raise ScanError(f"{root}: scans under several folders ({', '.join(tops)}), expected one")
 
-    grouped = defaultdict(dict)
-    for path, reader in files.items():
-        grouped[path.parent][path.name] = reader
-    systems = [
-        SystemFiles(folder.parts[-2], folder.parts[-1], f"{root}{separator}{folder}", readers)
-        for folder, readers in grouped.items()
-    ]
+    systems = []
+    for folder, files in found.items():
+        readers = {name: reader for name, (reader, _) in files.items()}
+        states = {name: state for name, (_, state) in files.items()}
+        location = f"{root}{separator}{'/'.join(folder)}"
+        systems.append(SystemFiles(folder[-2], folder[-1], location, readers, states))
     return sorted(systems, key=_order)
 
 
-def _folder_files(root: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
-    """Readers of a folder's system files by relative path."""
-    for pattern in ("*/*/*", "*/*/*/*"):
-        paths = [path for path in root.glob(pattern) if SYSTEM_FILE.fullmatch(path.name)]
-        if paths:
-            return {PurePosixPath(*path.relative_to(root).parts): path.read_bytes for path in paths}
+def _folder_systems(root: Path) -> dict[tuple[str, ...], Files]:
+    """Systems of a folder by relative path; one without files counts where its bond type has others."""
+    for depth in (2, 3):
+        folders = [path for path in Path(os.path.abspath(root)).glob("/".join("*" * depth)) if path.is_dir()]
+        found = {path.parts[-depth:]: _folder_files(path) for path in folders if not path.name.startswith(".")}
+        bonds = {folder[:-1] for folder, files in found.items() if files}
+        if bonds:
+            return {folder: files for folder, files in found.items() if folder[:-1] in bonds}
     return {}
 
 
-def _archive_files(path: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
-    """Readers of an archive's system files by relative path, all contents held in memory."""
-    files = {}
+def _folder_files(folder: Path) -> Files:
+    with os.scandir(folder) as entries:
+        paths = {entry.name: entry.path for entry in entries if SYSTEM_FILE.fullmatch(entry.name)}
+    return {name: (partial(_content, path), _state(path)) for name, path in paths.items()}
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _archive_systems(path: Path) -> dict[tuple[str, ...], Files]:
+    """Systems of an archive by relative path, all contents held in memory."""
+    found, state = defaultdict(dict), _state(path)
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
-                name = PurePosixPath(member.name)
-                if member.isfile() and SYSTEM_FILE.fullmatch(name.name) and len(name.parts) in (3, 4):
-                    files[name] = partial(bytes, archive.extractfile(member).read())
+                *folder, name = PurePosixPath(member.name).parts or [""]
+                if member.isfile() and SYSTEM_FILE.fullmatch(name) and len(folder) in (2, 3):
+                    found[tuple(folder)][name] = partial(bytes, archive.extractfile(member).read()), state
     except Exception as error:  # damaged archives raise the errors of every layer below
         raise ScanError(f"{path}: not a readable tar archive ({error})") from error
-    return files
+    return found
+
+
+def _state(path: str | Path) -> tuple:
+    """Place, inode, size and both times of a file (ns); none if it cannot be looked at (a dangling link)."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def select_systems(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mlip_design.bsct.scans import Scan
+from mlip_design.bsct.scan import Scan
 from mlip_design.graph import AtomGraph, batch_structures
 from mlip_design.structures import Structure
 

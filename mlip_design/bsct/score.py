@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlip_design.bsct.scans import Scan
+from mlip_design.bsct.scan import Scan
 
 REGIONS = ("full", "compress", "stretch")
 PUBLISHED_KEYS = tuple(
