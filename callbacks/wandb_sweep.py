@@ -27,7 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = parser.parse_args(argv)
         runs, unreadable = load_runs([args.folder])
-        selection = compare(runs, args.x, args.y, allow_mixed=args.allow_mixed, unreadable=unreadable)
+        selection = compare(
+            runs, args.x, args.y, allow_mixed=args.allow_mixed, unreadable=unreadable, also=args.also
+        )
     except (ValueError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -64,7 +66,7 @@ def log_selection(run: wandb.Run, selection: Selection) -> None:
 
 def variants_table(selection: Selection) -> wandb.Table:
     """One row a variant, means over seeds in the units that the headings say."""
-    metrics = (selection.x, selection.y, *selection.held_out)
+    metrics = (*selection.objectives, *selection.held_out)
     headings = [quantity(name).heading for name in metrics]
     columns = ["number", "variant", "front", "warnings", "seeds", *headings, "command"]
     table = wandb.Table(columns=columns)

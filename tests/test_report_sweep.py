@@ -12,6 +12,7 @@ from run_records import write_record
 from test_report_run import HOSTILE, Cells, outside_references
 
 from mlip_design import cli
+from mlip_design.report.sweep import metric_options
 from mlip_design.report.write import write_reports
 from mlip_design.selection import compare, load_runs
 
@@ -171,3 +172,31 @@ def test_mixed_runs_when_allowed(tmp_path):
     write_record(write_sweep(tmp_path) / "12", ["model=g"], budget={"epochs": 9})
     assert cli.main(["report", str(tmp_path), "--allow-mixed"]) == 0
     assert "epochs: 2 in 10 runs" in (tmp_path / "report.html").read_text()
+
+
+def test_a_third_objective_has_its_column_and_its_axis(tmp_path):
+    """And the line through the front goes by the two that are drawn."""
+    for name, x, y, seconds in (("a", 0.1, 20.0, 0.9), ("b", 0.2, 30.0, 0.1), ("c", 0.3, 10.0, 0.5)):
+        write_record(tmp_path / name, [f"model={name}"], x, y, cost={"seconds_per_step": seconds, "parameters": 9})
+    assert cli.main(["report", str(tmp_path), "--also", "cost/seconds_per_step"]) == 0
+    drawn = figures(tmp_path)
+    assert [d["label"] for d in drawn["parallel"]["data"][0]["dimensions"]][-1] == "time a step, ms"
+    assert trace(drawn["pareto"], "front")["x"] == pytest.approx([100, 200, 300])
+    line = next(one for one in drawn["pareto"]["data"] if one["mode"] == "lines")
+    assert line["x"] == pytest.approx([100, 300])
+    assert "3 variants by val force MAE and val FSD and time a step" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("objectives", "options"),
+    [
+        (["val/bsct/full_smoothness", "val/forces_mae"], []),
+        (["val/bsct/full_smoothness", "val/forces_mae", "cost/seconds"], ["--also=cost/seconds"]),
+        (["val/forces_mae", "cost/seconds"], ["--y=cost/seconds"]),
+        (["val/bsct/full_smoothness", "a", "b"], ["--x=a", "--also=b"]),
+        (["a", "b", "c"], ["--x=a", "--y=b", "--also=c"]),
+        (["val/forces_mae"], []),
+    ],
+)
+def test_a_search_by_other_objectives_is_compared_by_them(objectives, options):
+    assert metric_options(objectives) == options

@@ -131,6 +131,31 @@ def test_unprobed_variants_are_told(tmp_path):
     assert "Only 1 of 2 variants were probed for jumps" in selected(tmp_path).notes[0]
 
 
+def test_a_third_objective_counts_in_who_beats_whom_and_not_in_the_other_rules(tmp_path, capsys):
+    """The slow one beats the quick one in both usual objectives; by time the quick one is on the front too."""
+    for name, x, y, seconds in (("slow", 0.1, 20.0, 0.9), ("quick", 0.2, 30.0, 0.1), ("neither", 0.3, 35.0, 0.5)):
+        write_record(tmp_path / name, [f"model={name}"], x, y, cost={"seconds_per_step": seconds})
+    assert selected(tmp_path).front == ("model=slow",)
+    found = selected(tmp_path, also=["cost/seconds_per_step", "val/forces_mae"])
+    assert found.objectives == ("val/forces_mae", "val/bsct/full_smoothness", "cost/seconds_per_step")
+    assert found.front == found.picks["pareto"].variants == ("model=slow", "model=quick")
+    assert found.beaten_by == {"model=neither": ("model=quick",)}
+    assert found.picks["epsilon"].variants == found.picks["knee"].variants == ("model=slow",)
+    assert found.picks["knee"].reason.endswith("; val force MAE and val FSD alone decide")
+    assert found.hypervolume == selected(tmp_path).hypervolume
+    also = ["--also", "cost/seconds_per_step", "--epsilon", "0.2"]
+    assert main(["select", str(tmp_path), *also, "--json", str(tmp_path / "out.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "time a step" in printed and "900.0" in printed
+    assert (
+        f"next  mlip-design finalists {tmp_path} --epsilon=0.2 --also=cost/seconds_per_step --seeds 5" in printed
+    )
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["also"] == ["cost/seconds_per_step"]
+    assert main(["select", str(tmp_path)]) == 0
+    assert f"next  mlip-design finalists {tmp_path} --seeds 5" in capsys.readouterr().out
+
+
 def test_hypervolume_is_measured_from_zero_forces(tmp_path):
     found = selected(write_points(tmp_path, [(0.4, 43.0), (0.1, 60.0), (0.2, 48.0)]))
     assert [(one.value, one.meaning) for one in found.references.values()] == [
@@ -228,6 +253,7 @@ def test_commands_train_the_variant_again(tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--x", "val/force_mae"], "did you mean val/forces_mae?"),
+        (["--also", "cost/second"], "did you mean cost/seconds?"),
         (["--epsilon", "5"], "must be from 0 to 1, as 0.05 or 5%"),
         (["--epsilon", "much"], "'much'"),
         (["--rule", "best"], "'best'"),

@@ -52,6 +52,12 @@ def test_trials_as_they_stand(sweep, capsys, monkeypatch):
     assert "those that run need about 5 min more" in said
 
 
+def test_a_third_objective_puts_a_trial_on_the_front(sweep, capsys):
+    write_record(sweep / "2", ["model=m2"], 0.3, 35.0, cost={"seconds": 1.0})
+    assert main(["watch", str(sweep), "--once", "--also", "cost/seconds"]) == 0
+    assert "front so far: 0, 1, 2;" in " ".join(capsys.readouterr().out.split())
+
+
 def test_time_left_is_that_of_the_epochs_to_come(sweep):
     trials, _ = watch.read_trials(sweep)
     left = {trial.run.folder.name: trial.left for trial in trials}

@@ -44,6 +44,8 @@ def fraction(text: str) -> float:
 def add_metrics(command: argparse.ArgumentParser) -> None:
     command.add_argument("--x", default="val/forces_mae", help="first metric (default: %(default)s)")
     command.add_argument("--y", default="val/bsct/full_smoothness", help="second metric (default: %(default)s)")
+    text = "a further metric that counts in who beats whom; may be given several times"
+    command.add_argument("--also", action="append", default=[], metavar="METRIC", help=text)
 
 
 def add_rule(command: argparse.ArgumentParser) -> None:

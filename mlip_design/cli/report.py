@@ -9,7 +9,7 @@ from mlip_design.cli.arguments import add_metrics, add_rule, write_json
 def report(args: argparse.Namespace) -> int:
     from mlip_design.report.write import write_reports
 
-    pages = write_reports(args.folder, args.x, args.y, args.epsilon, args.allow_mixed)
+    pages = write_reports(args.folder, args.x, args.y, args.epsilon, args.allow_mixed, args.also)
     print(pages[-1])
     write_json(args.json, {"pages": [str(page) for page in pages]})
     return 0

@@ -13,11 +13,21 @@ def select(args: argparse.Namespace) -> int:
     from mlip_design.selection.terminal import print_selection
 
     runs, unreadable = load_runs(args.folders)
-    selection = compare(runs, args.x, args.y, args.epsilon, args.allow_mixed, unreadable)
+    selection = compare(runs, args.x, args.y, args.epsilon, args.allow_mixed, unreadable, also=args.also)
     print_selection(selection, RULES if args.rule is None else [args.rule])
-    print(f"\nnext  {shlex.join(['mlip-design', 'finalists', *map(str, args.folders)])} --seeds 5")
+    print(f"\nnext  {shlex.join(['mlip-design', 'finalists', *map(str, args.folders), *given(args)])} --seeds 5")
     write_json(args.json, selection.as_dict())
     return 0
+
+
+def given(args: argparse.Namespace) -> list[str]:
+    """The options of a comparison that are not the usual ones, for the command that comes next."""
+    from mlip_design.selection.comparison import EPSILON, X, Y
+
+    usual = {"x": X, "y": Y, "epsilon": EPSILON}
+    words = [f"--{name}={getattr(args, name)}" for name, value in usual.items() if getattr(args, name) != value]
+    words += [f"--also={name}" for name in args.also]
+    return words + (["--allow-mixed"] if args.allow_mixed else [])
 
 
 def finalists(args: argparse.Namespace) -> int:
@@ -28,7 +38,14 @@ def finalists(args: argparse.Namespace) -> int:
     from mlip_design.selection.terminal import print_confirmations
 
     runs, unreadable = load_runs(args.folders)
-    before = compare(runs, args.x, args.y, args.epsilon, args.allow_mixed, unreadable)
+    settings = {
+        "x": args.x,
+        "y": args.y,
+        "epsilon": args.epsilon,
+        "allow_mixed": args.allow_mixed,
+        "also": args.also,
+    }
+    before = compare(runs, unreadable=unreadable, **settings)
     front = [before[label] for label in before.picks["pareto"].variants]
     folder = args.folders[0].resolve()
     out = folder.with_name(f"{folder.name}_finalists") if args.out is None else args.out
@@ -39,7 +56,7 @@ def finalists(args: argparse.Namespace) -> int:
     folders = {training.folder for training in trainings}
     fresh, unreadable = load_runs([out])
     fresh = [run for run in fresh if run.folder in folders]
-    after = compare(fresh, args.x, args.y, args.epsilon, args.allow_mixed, unreadable, before.variants)
+    after = compare(fresh, unreadable=unreadable, known=before.variants, **settings)
     if not args.allow_mixed:
         check_comparable([*front[0].runs, *after.variants[0].runs])
     confirmations = confirm(before, after, args.epsilon)
@@ -52,7 +69,7 @@ def finalists(args: argparse.Namespace) -> int:
 def watch(args: argparse.Namespace) -> int:
     from mlip_design.selection.watch import watch
 
-    watch(args.folder, args.x, args.y, None if args.once else args.every)
+    watch(args.folder, (args.x, args.y, *args.also), None if args.once else args.every)
     return 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
+from mlip_design.selection.comparison import X, Y
 from mlip_design.selection.runs import Run
 from mlip_design.sweep.study import Plan, Study
 
@@ -48,7 +49,18 @@ def front_table(folder: Path, study: Study) -> str:
         lines.append(
             f"{cells}   {folder / str(trial.number)}  {study.plan.variant(trial.user_attrs['overrides'])}"
         )
-    return "\n".join([*lines, "", f"next        {shlex.join(['mlip-design', 'select', str(folder)])}"])
+    command = shlex.join(["mlip-design", "select", str(folder), *metric_options(names)])
+    return "\n".join([*lines, "", f"next        {command}"])
+
+
+def metric_options(objectives: list[str]) -> list[str]:
+    """What makes `mlip-design select` compare by the objectives of a search, where these are not the usual two."""
+    others = [name for name in objectives if name not in (X, Y)]
+    options = []
+    for axis, usual in (("x", X), ("y", Y)):
+        if usual not in objectives and others:
+            options.append(f"--{axis}={others.pop(0)}")
+    return options + [f"--also={name}" for name in others]
 
 
 def ending(folder: Path, runs: list[Run], unreadable: dict[Path, str], objectives: list[str]) -> str:

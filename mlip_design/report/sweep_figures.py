@@ -6,10 +6,12 @@ Colours of text, lines and ground are left to the page. Labels are escaped: plot
 from html import escape
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mlip_design.report.curves import COLOURS
+from mlip_design.selection.pareto import front
 from mlip_design.selection.quantities import Quantity, quantity
 from mlip_design.selection.selection import Selection
 from mlip_design.selection.statistics import Estimate
@@ -29,8 +31,8 @@ def pareto(selection: Selection, links: dict[str, str]) -> dict[str, Any]:
     figure = go.Figure(layout=layout(560))
     x, y = quantity(selection.x), quantity(selection.y)
     figure.add_scatter(**seeds_of_all(selection, links), mode="markers", marker={"size": 5, "color": GREY})
-    front = [selection[label] for label in selection.front]
-    corners = {"x": scaled(front, selection.x), "y": scaled(front, selection.y)}
+    staircase = corner_variants(selection)
+    corners = {"x": scaled(staircase, selection.x), "y": scaled(staircase, selection.y)}
     figure.add_scatter(
         **corners, mode="lines", line={"shape": "hv", "color": BLUE}, hoverinfo="skip", showlegend=False
     )
@@ -49,6 +51,12 @@ def pareto(selection: Selection, links: dict[str, str]) -> dict[str, Any]:
     figure.update_xaxes(title=escape(x.heading), range=span(selection, selection.x))
     figure.update_yaxes(title=escape(y.heading), range=span(selection, selection.y))
     return figure.to_plotly_json()
+
+
+def corner_variants(selection: Selection) -> list[Variant]:
+    """The variants that no other beats in x and y alone, lowest x first; with no other objective, the front."""
+    values = np.array([[variant.mean(selection.x), variant.mean(selection.y)] for variant in selection.variants])
+    return [variant for variant, keep in zip(selection.variants, front(values), strict=True) if keep]
 
 
 def classes(selection: Selection) -> list[tuple[str, dict[str, Any], list[Variant]]]:
@@ -97,7 +105,7 @@ def seeds_of_all(selection: Selection, links: dict[str, str]) -> dict[str, Any]:
 def hover(selection: Selection, variant: Variant) -> str:
     """What is said of a variant under the mouse."""
     lines = [f"<b>{selection.place(variant.label)}</b>  {in_lines(variant.label)}"]
-    for name in (selection.x, selection.y, *selection.held_out):
+    for name in (*selection.objectives, *selection.held_out):
         written = quantity(name)
         lines.append(escape(f"{written.name} {with_interval(variant.metrics[name], name)} {written.unit}"))
     beaten_by = selection.beaten_by.get(variant.label, ())
@@ -117,7 +125,7 @@ def parallel(selection: Selection) -> dict[str, Any]:
     dimensions = [choice_axis(key, [variant.choices.get(key, DEFAULT) for variant in variants]) for key in keys]
     dimensions += [
         {"label": escape(quantity(name).heading), "values": scaled(variants, name)}
-        for name in (selection.x, selection.y)
+        for name in selection.objectives
     ]
     line = {"color": scaled(variants, selection.y), "colorscale": [[0, BLUE], [1, ORANGE]]}
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line), layout=layout(440))

@@ -24,10 +24,12 @@ def write_sweep_page(folder: Path, selection: Selection) -> Path:
         figures["parallel"] = sweep_figures.parallel(selection)
     if any(len(variant.runs) > 1 for variant in selection.variants):
         figures["seeds"] = sweep_figures.seeds(selection, links)
+    names = " and ".join(quantity(name).name for name in selection.objectives)
     return write_page(
         folder / "report.html",
         "sweep.html",
-        title=f"{len(selection.variants)} variants by {quantity(selection.x).name} and {quantity(selection.y).name}",
+        title=f"{len(selection.variants)} variants by {names}",
+        y_name=quantity(selection.y).name,
         selection=selection,
         tiles=tiles(selection),
         figures=figures,
@@ -58,5 +60,5 @@ def tiles(selection: Selection) -> list[tuple[str, str, str]]:
         ("on the front", str(len(selection.front)), f"{len(selection.warnings)} variants with a warning"),
         ("left out", str(len(selection.left_out)), "failed, stopped, diverged, unreadable or repeated"),
         ("hypervolume of the front", f"{selection.hypervolume:.4g}", f"to {corner}"),
-        ("rank correlation of the two", f"{found.rho:.2f}" if found else "–", interval),
+        ("rank correlation of x and y", f"{found.rho:.2f}" if found else "–", interval),
     ]

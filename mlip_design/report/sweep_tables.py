@@ -21,9 +21,9 @@ def column(metric: str) -> Column:
 
 def variants(selection: Selection, links: dict[str, str]) -> Table:
     """Every variant with its means over seeds and half of their 95 % intervals; its name opens its first run."""
-    metrics = tuple(dict.fromkeys((selection.x, selection.y, *selection.held_out, *COST)))
+    metrics = tuple(dict.fromkeys((*selection.objectives, *selection.held_out, *COST)))
     several = any(len(variant.runs) > 1 for variant in selection.variants)
-    spread = (selection.x, selection.y) if several else ()
+    spread = selection.objectives if several else ()
     columns = [Column("no.", digits=0), Column("variant"), Column("marks"), Column("seeds", digits=0)]
     for metric in metrics:
         shown = column(metric)
@@ -52,7 +52,7 @@ def marks(selection: Selection, label: str) -> str:
 
 def all_runs(selection: Selection, links: dict[str, str]) -> Table:
     """Every compared run; its folder opens it."""
-    metrics = (selection.x, selection.y, *selection.held_out)
+    metrics = (*selection.objectives, *selection.held_out)
     rows = [
         [
             anchor(links[str(run.folder)], run.folder.name),
@@ -70,7 +70,7 @@ def all_runs(selection: Selection, links: dict[str, str]) -> Table:
 
 def held_out(selection: Selection) -> Table:
     """The picks by what chose them and on data that did not, with their places among all variants."""
-    metrics = (selection.x, selection.y, *selection.held_out)
+    metrics = (*selection.objectives, *selection.held_out)
     columns = [Column("no.", digits=0), Column("picked by")]
     for metric in metrics:
         columns += [column(metric), Column("place", digits=0)]

@@ -1,5 +1,6 @@
 """The pages of a folder: of the run in it, or of all runs below it and of their comparison."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,19 +12,24 @@ from mlip_design.selection.comparison import EPSILON, X, Y
 
 
 def write_reports(
-    folder: Path, x: str = X, y: str = Y, epsilon: float = EPSILON, allow_mixed: bool = False
+    folder: Path,
+    x: str = X,
+    y: str = Y,
+    epsilon: float = EPSILON,
+    allow_mixed: bool = False,
+    also: Sequence[str] = (),
 ) -> list[Path]:
     """Write `report.html` into a run folder, or into every run folder below and, last, into the folder itself.
 
-    x, y, epsilon, allow_mixed: of the comparison, as `mlip_design.selection.compare` takes them. Returns the paths of
-    the pages. Raises ValueError, before anything is written, for a folder without a run that can be read, and for runs
-    that cannot be compared.
+    x, y, epsilon, allow_mixed, also: of the comparison, as `mlip_design.selection.compare` takes them. Returns the
+    paths of the pages. Raises ValueError, before anything is written, for a folder without a run that can be read, and
+    for runs that cannot be compared.
     """
     runs, unreadable = load_runs([folder])
     if (folder / "results.json").exists():
         for file, why in unreadable.items():
             raise ValueError(f"{file}: {why}")
         return [write_run_page(folder)]
-    selection = compare(runs, x, y, epsilon, allow_mixed, unreadable)
+    selection = compare(runs, x, y, epsilon, allow_mixed, unreadable, also=also)
     pages = [write_run_page(run.folder) for run in tqdm(runs, "pages of runs", leave=False, disable=None)]
     return [*pages, write_sweep_page(folder, selection)]

@@ -1,4 +1,4 @@
-"""Comparing variants by two objectives, both minimised; no weight is ever put on one against the other."""
+"""Comparing variants by several objectives, all minimised; no weight is ever put on one against another."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,61 +29,65 @@ def compare(
     allow_mixed: bool = False,
     unreadable: Mapping[Path, str] | None = None,
     known: Sequence[Variant] = (),
+    also: Sequence[str] = (),
 ) -> Selection:
     """Compare the variants of finished runs.
 
     x, y: metrics, as `Run.value` names them. epsilon: how much above the lowest x the rule of that name goes, as a
     fraction. allow_mixed: compare runs of unequal budget or data, and say so. unreadable: what `load_runs` could not
-    read. known: variants of an earlier comparison, whose labels are used again. Raises ValueError for an unknown
-    metric, for runs that must not be compared, or if none can be.
+    read. known: variants of an earlier comparison, whose labels are used again. also: further metrics that count in who
+    beats whom. Raises ValueError for an unknown metric, for runs that must not be compared, or if none can be.
     """
-    compared, left_out = usable(runs, x, y, unreadable or {})
+    objectives = tuple(dict.fromkeys((x, y, *also)))
+    compared, left_out = usable(runs, objectives, unreadable or {})
     if not allow_mixed:
         check_comparable(compared)
     variants, shared, repeated = group_runs(compared, known)
     variants.sort(key=lambda variant: (variant.mean(x), variant.mean(y)))
-    held_out = held_out_metrics(variants, x, y)
+    held_out = held_out_metrics(variants, objectives)
     return Selection(
         x=x,
         y=y,
+        also=objectives[2:],
         variants=tuple(variants),
         shared=shared,
         left_out=left_out | repeated,
-        **trade_off(variants, x, y, epsilon),
+        **trade_off(variants, objectives, epsilon),
         held_out=held_out,
-        ranks=ranks(variants, (x, y, *held_out)),
+        ranks=ranks(variants, (*objectives, *held_out)),
         importance=importance(variants, x, y),
-        notes=(*differences(compared), *notes(variants, x, y)),
+        notes=(*differences(compared), *notes(variants, objectives)),
     )
 
 
 def usable(
-    runs: Sequence[Run], x: str, y: str, unreadable: Mapping[Path, str]
+    runs: Sequence[Run], objectives: Sequence[str], unreadable: Mapping[Path, str]
 ) -> tuple[list[Run], dict[str, str]]:
     """The runs that can be compared, at least one, and why others cannot: folder or file -> why."""
     if runs:
-        for name in (x, y):
+        for name in objectives:
             check_metric(name, list(runs))
     left_out = {str(file): why for file, why in unreadable.items()}
-    left_out |= {str(run.folder): why for run in runs if (why := why_not(run, x, y))}
-    compared = [run for run in runs if not why_not(run, x, y)]
+    left_out |= {str(run.folder): why for run in runs if (why := why_not(run, objectives))}
+    compared = [run for run in runs if not why_not(run, objectives)]
     if not compared:
         first = "; ".join(f"{folder}: {why}" for folder, why in list(left_out.items())[:3])
         raise ValueError(f"there is nothing to compare in {plural(len(left_out), 'run')} ({first})")
     return compared, left_out
 
 
-def why_not(run: Run, x: str, y: str) -> str | None:
+def why_not(run: Run, objectives: Sequence[str]) -> str | None:
     """Why a run cannot be compared; None if it can."""
     if not run.finished:
         return f"{run.status}: {run.reason}"
-    missing = [name for name in (x, y) if not math.isfinite(run.value(name))]
+    missing = [name for name in objectives if not math.isfinite(run.value(name))]
     return f"no finite {' or '.join(missing)}" if missing else None
 
 
-def trade_off(variants: list[Variant], x: str, y: str, epsilon: float) -> dict:
-    """The fields of a `Selection` that come from the points (x, y) of the variants."""
-    points = np.array([[variant.mean(x), variant.mean(y)] for variant in variants])
+def trade_off(variants: list[Variant], objectives: Sequence[str], epsilon: float) -> dict:
+    """The fields of a `Selection` that come from the objectives of the variants."""
+    x, y = objectives[:2]
+    points = np.array([[variant.mean(name) for name in objectives] for variant in variants])
     labels = [variant.label for variant in variants]
     beats = domination(points)
     beaten_by = {label: tuple(labels[i] for i in np.flatnonzero(beats[:, j])) for j, label in enumerate(labels)}
@@ -94,9 +98,9 @@ def trade_off(variants: list[Variant], x: str, y: str, epsilon: float) -> dict:
         "beaten_by": {label: beaters for label, beaters in beaten_by.items() if beaters},
         "warnings": warnings,
         "references": references,
-        "hypervolume": hypervolume(points, np.array([references[x].value, references[y].value])),
+        "hypervolume": hypervolume(points[:, :2], np.array([references[x].value, references[y].value])),
         "picks": make_picks(points, labels, set(warnings), x, y, epsilon),
-        "correlation": rank_correlation(points),
+        "correlation": rank_correlation(points[:, :2]),
     }
 
 
@@ -117,14 +121,14 @@ def zero_value(run: Run, name: str) -> float:
     return run.value(f"{split}/bsct/zero_{key.removeprefix('bsct/')}") if key.startswith("bsct/") else math.nan
 
 
-def held_out_metrics(variants: list[Variant], x: str, y: str) -> tuple[str, ...]:
-    """Metrics of the kinds of x and y on other data, in the order of the record, that all variants have."""
+def held_out_metrics(variants: list[Variant], objectives: Sequence[str]) -> tuple[str, ...]:
+    """Metrics of the kinds of the objectives on other data, in the order of the record, that all variants have."""
     names = [name for name in variants[0].metrics if all(name in variant.metrics for variant in variants)]
     found = []
-    for objective in (x, y):
+    for objective in objectives:
         split, _, kind = objective.partition("/")
         if split != "cost":
-            found += [name for name in names if name.partition("/")[2] == kind and name not in (x, y)]
+            found += [name for name in names if name.partition("/")[2] == kind and name not in objectives]
     return tuple(dict.fromkeys(found))
 
 
@@ -151,10 +155,10 @@ def importance(variants: list[Variant], x: str, y: str) -> dict[str, dict[str, f
     }
 
 
-def notes(variants: list[Variant], x: str, y: str) -> list[str]:
+def notes(variants: list[Variant], objectives: Sequence[str]) -> list[str]:
     """What a reader should know beside the numbers."""
     said = []
-    if any(name.startswith("test") for name in (x, y)):
+    if any(name.startswith("test") for name in objectives):
         said.append("Test data take part in this selection: nothing is left that shows how optimistic it is.")
     probed = sum(guards.is_probed(variant) for variant in variants)
     if probed < len(variants):

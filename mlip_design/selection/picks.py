@@ -25,25 +25,29 @@ def make_picks(
 ) -> dict[str, Pick]:
     """Rule -> its pick among the variants that are not marked by a warning, or among all if all are.
 
-    points: (n_variants, 2), means of the metrics x and y. epsilon: of the rule of that name, a fraction.
+    points: (n_variants, n_objectives), means of x, y and what else is minimised: `pareto` looks at all, the others at x
+    and y. epsilon: of the rule of that name, a fraction.
     """
     rows = np.array([i for i, label in enumerate(labels) if label not in marked] or range(len(labels)))
     seen, names = points[rows], [labels[i] for i in rows]
     passed_over = f"; {len(marked)} with a warning passed over" if marked else ""
     if len(marked) == len(labels):
         passed_over = "; every variant has a warning"
-    found = {
-        "pareto": pick_front(seen, names),
-        "epsilon": pick_within(seen, names, x, y, epsilon),
-        "knee": pick_knee(seen, names),
+    two = seen[:, :2]
+    whole = pick_front(seen, names)
+    single = {"epsilon": pick_within(two, names, x, y, epsilon), "knee": pick_knee(two, names)}
+    alone = f"; {quantity(x).name} and {quantity(y).name} alone decide" if points.shape[1] > 2 else ""
+    return {
+        "pareto": Pick(whole.variants, whole.reason + passed_over),
+        **{rule: Pick(pick.variants, pick.reason + alone + passed_over) for rule, pick in single.items()},
     }
-    return {rule: Pick(pick.variants, pick.reason + passed_over) for rule, pick in found.items()}
 
 
 def pick_front(points: np.ndarray, labels: list[str]) -> Pick:
     """The whole front."""
     chosen = tuple(label for label, is_front in zip(labels, front(points), strict=True) if is_front)
-    return Pick(chosen, f"no other of {len(labels)} is better in one objective without being worse in the other")
+    other = "the other" if points.shape[1] == 2 else "another"
+    return Pick(chosen, f"no other of {len(labels)} is better in one objective without being worse in {other}")
 
 
 def pick_within(points: np.ndarray, labels: list[str], x: str, y: str, epsilon: float) -> Pick:

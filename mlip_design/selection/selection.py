@@ -19,10 +19,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class Selection:
-    """Variants compared by two metrics, x and y, both minimised. Labels stand for variants."""
+    """Variants compared by the metrics x and y, and others if asked, all minimised. Labels stand for variants."""
 
     x: str
     y: str
+    also: tuple[str, ...]
+    """Objectives beside x and y: they count in who beats whom, not in the rules that pick one variant."""
     variants: tuple[Variant, ...]
     """Lowest x first."""
     shared: dict[str, str]
@@ -42,7 +44,7 @@ class Selection:
     picks: dict[str, Pick]
     """Rule (pareto, epsilon, knee) -> what it picks among the variants without warnings."""
     held_out: tuple[str, ...]
-    """The objectives on data that took no part in the selection, where all variants have them."""
+    """Objectives on data that took no part in the selection, where all variants have them."""
     ranks: dict[str, dict[str, int]]
     """Variant -> objective or held-out metric -> its place among all variants, 1 the lowest."""
     correlation: Correlation | None
@@ -51,6 +53,11 @@ class Selection:
     """Choice -> objective -> `share_of_variance`."""
     notes: tuple[str, ...]
     """What else a reader should know, one sentence each."""
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """All that is minimised, x and y first."""
+        return (self.x, self.y, *self.also)
 
     def __getitem__(self, label: str) -> Variant:
         """The variant of a label."""
@@ -77,7 +84,7 @@ class Selection:
 
     def variant_as_dict(self, variant: Variant) -> dict[str, Any]:
         """One variant with its runs and everything that is said of it."""
-        shown = (self.x, self.y, *self.held_out)
+        shown = (*self.objectives, *self.held_out)
         return {
             "label": variant.label,
             "choices": variant.choices,

@@ -29,7 +29,7 @@ def print_selection(selection: Selection, rules: Sequence[str] = RULES) -> None:
     common = " ".join(f"{key}={value}" for key, value in selection.shared.items())
     console.print(f"{said}; all with {common}" if common else said, markup=False, soft_wrap=True)
     console.print(variants_table(selection))
-    console.print("* front: no other is better in one without being worse in the other   ! has a warning")
+    console.print("* front: no other is better in one without being worse in another   ! has a warning")
     print_section(console, "Warnings", warning_lines(selection))
     print_picks(console, selection, rules)
     if selection.held_out:
@@ -40,7 +40,8 @@ def print_selection(selection: Selection, rules: Sequence[str] = RULES) -> None:
         f"{selection.place(label):3}  {selection[label].command}" for label in all_picked(selection, rules)
     )
     print_section(console, "To train a pick again", commands)
-    print_section(console, "The two objectives", objective_lines(selection))
+    names = f"{quantity(selection.x).name} and {quantity(selection.y).name}"
+    print_section(console, f"The objectives {names}", objective_lines(selection))
     if selection.importance:
         console.print("\nShare of the variance that goes with a choice (epsilon squared, other choices ignored)")
         console.print(importance_table(selection))
@@ -62,13 +63,13 @@ def variants_table(selection: Selection) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("", justify="right")
     table.add_column("variant", overflow="fold")
-    for heading in ("seeds", *(quantity(name).heading.replace(", ", "\n") for name in (selection.x, selection.y))):
+    for heading in ("seeds", *(quantity(name).heading.replace(", ", "\n") for name in selection.objectives)):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("beaten by", no_wrap=True)
     for place, variant in enumerate(selection.variants, start=1):
         marks = "*" if variant.label in selection.front else ""
         marks += "!" if variant.label in selection.warnings else ""
-        values = [with_interval(variant.metrics[name], name) for name in (selection.x, selection.y)]
+        values = [with_interval(variant.metrics[name], name) for name in selection.objectives]
         beaters = named(selection, selection.beaten_by.get(variant.label, ()))
         table.add_row(
             f"{marks:2}{place:3}", Text(variant.label, overflow="fold"), str(len(variant.runs)), *values, beaters
@@ -114,7 +115,7 @@ def all_picked(selection: Selection, rules: Sequence[str]) -> list[str]:
 
 def held_out_table(selection: Selection, rules: Sequence[str]) -> Table:
     """The objectives of what was picked, beside the same on other data."""
-    by_kind = {name: name.partition("/")[2] for name in (selection.x, selection.y, *selection.held_out)}
+    by_kind = {name: name.partition("/")[2] for name in (*selection.objectives, *selection.held_out)}
     kinds = dict.fromkeys(by_kind.values())
     metrics = [name for kind in kinds for name in by_kind if by_kind[name] == kind]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +73,10 @@ def read_trials(folder: Path) -> tuple[list[Trial], list[Path]]:
     return trials, list(unreadable)
 
 
-def watch(folder: Path, x: str, y: str, every: float | None) -> None:
+def watch(folder: Path, objectives: Sequence[str], every: float | None) -> None:
     """Show the trials below a folder: once, or on a terminal again every so many seconds until Ctrl-C."""
     console = Console(highlight=False)
-    shown = view(folder, x, y)
+    shown = view(folder, objectives)
     if every is None or not console.is_terminal:
         console.print(shown)
         return
@@ -83,49 +84,47 @@ def watch(folder: Path, x: str, y: str, every: float | None) -> None:
         try:
             while True:
                 time.sleep(every)
-                live.update(view(folder, x, y), refresh=True)
+                live.update(view(folder, objectives), refresh=True)
         except KeyboardInterrupt:
             return
 
 
-def view(folder: Path, x: str, y: str) -> Group:
+def view(folder: Path, objectives: Sequence[str]) -> Group:
     """The table of trials and a line that counts them. Raises ValueError for a metric that no finished run has."""
     trials, unreadable = read_trials(folder)
     finished = [trial.run for trial in trials if trial.run.finished]
     if finished:
-        for name in (x, y):
+        for name in objectives:
             check_metric(name, finished)
-    on_front = front_so_far(finished, x, y)
+    on_front = front_so_far(finished, objectives)
     lines = [summary(folder, trials, on_front), *(f"cannot be read: {file}" for file in unreadable)]
-    return Group(trials_table(folder, trials, on_front, x, y), Text("\n" + "\n".join(lines)))
+    return Group(trials_table(folder, trials, on_front, objectives), Text("\n" + "\n".join(lines)))
 
 
-def front_so_far(runs: list[Run], x: str, y: str) -> set[Path]:
+def front_so_far(runs: list[Run], objectives: Sequence[str]) -> set[Path]:
     """Folders of the finished runs that no other one beats."""
-    points = {run.folder: (run.value(x), run.value(y)) for run in runs}
+    points = {run.folder: [run.value(name) for name in objectives] for run in runs}
     points = {folder: point for folder, point in points.items() if np.isfinite(point).all()}
     if not points:
         return set()
     return {folder for folder, keep in zip(points, front(np.array(list(points.values()))), strict=True) if keep}
 
 
-def trials_table(folder: Path, trials: list[Trial], on_front: set[Path], x: str, y: str) -> Table:
+def trials_table(folder: Path, trials: list[Trial], on_front: set[Path], objectives: Sequence[str]) -> Table:
     """One row a trial."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("trial", justify="right")
     table.add_column("variant", overflow="fold")
     table.add_column("seed", justify="right")
     table.add_column("status", no_wrap=True)
-    for heading in ("epochs", *(quantity(name).heading.replace(", ", "\n") for name in (x, y)), "left"):
+    for heading in ("epochs", *(quantity(name).heading.replace(", ", "\n") for name in objectives), "left"):
         table.add_column(heading, justify="right", no_wrap=True)
     choices = [trial.run.choices for trial in trials]
     differing = differing_choices(choices)
     for trial, chosen in zip(trials, choices, strict=True):
         run = trial.run
-        values = [run.value(name) for name in (x, y)]
-        numbers = [
-            quantity(n).number(v if math.isfinite(v) else None) for n, v in zip((x, y), values, strict=True)
-        ]
+        values = {name: run.value(name) for name in objectives}
+        numbers = [quantity(name).number(v if math.isfinite(v) else None) for name, v in values.items()]
         name = Text(label(chosen, differing, short=True), overflow="fold")
         mark = "*" if run.folder in on_front else " "
         progress = f"{trial.epochs}/{run.budget['epochs']}"
