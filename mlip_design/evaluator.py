@@ -48,6 +48,8 @@ class Evaluator(Protocol):
 
     name: str
     """As the user wrote it."""
+    at_once: int
+    """Structures worth giving it in one call: what a process loses when it is killed, against what batches gain."""
 
     @property
     def fingerprint(self) -> str:
@@ -64,6 +66,8 @@ class PotentialEvaluator:
 
     dtype: 'float64' or 'float32'. max_atoms: atoms in one forward at most (one structure at least).
     """
+
+    at_once = 200
 
     def __init__(self, path: str | Path, device: str = "cpu", dtype: str = "float64", max_atoms: int = 512):
         self.name = str(path)
@@ -111,6 +115,8 @@ class CalculatorEvaluator:
 
     arguments: keyword arguments of the callable. Raises ValueError if it cannot be imported or made.
     """
+
+    at_once = 10
 
     def __init__(self, name: str, arguments: dict[str, Any]):
         self.name = name
@@ -160,11 +166,26 @@ def open_evaluator(
 
     Raises ValueError or FileNotFoundError for one that cannot be opened.
     """
-    if Path(model).exists() or ":" not in model:
+    if not is_calculator(model):
         if arguments:
             raise ValueError(f"--calculator-args: {model} is a checkpoint; arguments go with module:callable")
+        check_device(device)
         return PotentialEvaluator(model, device, dtype, max_atoms)
     return CalculatorEvaluator(model, dict(map(key_value, arguments)))
+
+
+def is_calculator(model: str) -> bool:
+    """Whether a model argument is an ASE calculator, not a checkpoint or run folder."""
+    return ":" in model and not Path(model).exists()
+
+
+def check_device(device: str) -> None:
+    """Raise ValueError for a device that torch does not have here."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device: {device!r} cannot be used here ({reason})") from error
 
 
 def key_value(text: str) -> tuple[str, Any]:

@@ -7,6 +7,7 @@ status: 0 for success, 1 for a check that ran and failed. Bad input is one line 
 import sys
 
 from mlip_design.cli.arguments import Parser
+from mlip_design.cli.bsct import add_bsct
 from mlip_design.cli.build_scans import add_build_scans
 from mlip_design.cli.data import add_data
 from mlip_design.cli.report import add_report
@@ -16,6 +17,7 @@ from mlip_design.cli.selection import add_finalists, add_select, add_watch
 def build_parser() -> Parser:
     parser = Parser(prog="mlip-design", description="Workbench for the design of smooth interatomic potentials.")
     groups = parser.add_subparsers(metavar="GROUP", required=True)
+    add_bsct(groups)
     add_build_scans(groups)
     add_data(groups)
     add_select(groups)

@@ -1,0 +1,136 @@
+"""Any model along scans: from the cache, or computed in this process or in several."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mlip_design.bsct.prediction_cache import PredictionCache
+from mlip_design.bsct.runner import MOLECULE
+from mlip_design.bsct.scan import Scan
+from mlip_design.evaluator import Evaluator, Predictions, open_evaluator
+from mlip_design.potential import UnknownElementError
+from mlip_design.processes import Processes
+from mlip_design.structures import Structure
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model argument, which every process opens for itself; the fields are the arguments of `open_evaluator`."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    device: str = "cpu"
+    dtype: str = "float64"
+
+
+@cache
+def evaluator_of(model: Model) -> Evaluator:
+    """The evaluator of a model, opened once a process. Raises ValueError or FileNotFoundError."""
+    return open_evaluator(model.name, model.arguments, model.device, model.dtype)
+
+
+class Piece(NamedTuple):
+    """Some frames of a scan, predicted together."""
+
+    scan: int
+    """Index of the scan."""
+    numbers: np.ndarray
+    """(n_atoms,)."""
+    positions: np.ndarray
+    """(n_frames, n_atoms, 3), Å."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """A model along one scan."""
+
+    energies: np.ndarray
+    """(n_frames,), eV; NaN where there is none."""
+    forces: np.ndarray
+    """(n_frames, n_atoms, 3), eV/Å; NaN where there are none."""
+    failures: dict[int, str]
+    """Index of a frame -> why there is no prediction."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why this prediction cannot be used, or None if every number is finite."""
+        finite = np.isfinite(self.energies) & np.isfinite(self.forces).all(axis=(1, 2))
+        frames = sorted({*np.flatnonzero(~finite).tolist(), *self.failures})
+        if not frames:
+            return None
+        reason = self.failures.get(frames[0], "energy or forces are not finite")
+        return f"{len(frames)} of {len(self.energies)} frames, the first is frame {frames[0]}: {reason}"
+
+
+class PredictedSet(NamedTuple):
+    """A model along several scans."""
+
+    predicted: list[Predicted]
+    """In the order of the scans."""
+    n_known: int
+    """Frames that were in the cache."""
+
+
+def predict(model: Model, scans: Sequence[Scan], workers: int = 1, progress: bool = False) -> PredictedSet:
+    """Energies and forces of every frame of the scans; what was computed before, or before a kill, is not again.
+
+    Args:
+        workers: processes of one thread each; 1 computes in this process.
+        progress: show a progress bar, if stderr is a terminal.
+
+    Raises ValueError or FileNotFoundError for a model that cannot be opened, ChildProcessError if a process is killed.
+    """
+    evaluator = evaluator_of(model)
+    predictions = PredictionCache(evaluator.fingerprint)
+    pieces = list(_pieces(scans, evaluator.at_once))
+    found = [predictions.load(piece.numbers, piece.positions) for piece in pieces]
+    missing = [index for index, known in enumerate(found) if known is None]
+    n_missing = sum(len(pieces[index].positions) for index in missing)
+    with tqdm(total=n_missing, desc="frames", disable=None if progress else True, leave=False, smoothing=0) as bar:
+        for index, made in _compute(model, {index: pieces[index] for index in missing}, workers):
+            predictions.save(pieces[index].numbers, pieces[index].positions, made)
+            found[index] = made
+            bar.update(len(made.energies))
+    parts = [[] for _ in scans]
+    for piece, made in zip(pieces, found, strict=True):
+        parts[piece.scan].append(made)
+    n_frames = sum(len(scan.lengths) for scan in scans)
+    return PredictedSet([_joined(some) for some in parts], n_frames - n_missing)
+
+
+def _compute(model: Model, pieces: dict[int, Piece], workers: int) -> Iterator[tuple[int, Predictions]]:
+    """Index of a piece and its predictions, as they get done."""
+    jobs = [(model, piece.numbers, piece.positions, index) for index, piece in pieces.items()]
+    if min(workers, len(jobs)) < 2:
+        yield from ((job[-1], predict_frames(*job)) for job in jobs)
+        return
+    with Processes(workers) as processes:
+        yield from ((job[-1], made) for job, made in processes.spread(predict_frames, jobs))
+
+
+def predict_frames(model: Model, numbers: np.ndarray, positions: np.ndarray, _index: int) -> Predictions:
+    """Predictions of a molecule in several positions; all fail if it holds an element that the model does not know."""
+    try:
+        return evaluator_of(model)([Structure(numbers, frame, **MOLECULE) for frame in positions])
+    except UnknownElementError as error:
+        nothing = np.full(positions.shape, np.nan)
+        return Predictions(nothing[:, 0, 0], list(nothing), dict.fromkeys(range(len(positions)), str(error)))
+
+
+def _pieces(scans: Sequence[Scan], at_once: int) -> Iterator[Piece]:
+    for index, scan in enumerate(scans):
+        for first in range(0, len(scan.lengths), at_once):
+            yield Piece(index, scan.numbers, scan.positions[first : first + at_once])
+
+
+def _joined(parts: Sequence[Predictions]) -> Predicted:
+    failures, n_before = {}, 0
+    for part in parts:
+        failures |= {n_before + frame: reason for frame, reason in part.failures.items()}
+        n_before += len(part.energies)
+    energies = np.concatenate([part.energies for part in parts])
+    return Predicted(energies, np.concatenate([np.array(part.forces) for part in parts]), failures)

@@ -1,0 +1,46 @@
+"""Predictions that were made before, found by the content of what made them and of the structures: never stale.
+
+One small file for some frames of a scan, so that a process that is killed loses little. Frames for which a calculator
+found no answer are not kept: they are tried again.
+"""
+
+import warnings
+
+import numpy as np
+
+from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays
+from mlip_design.evaluator import Predictions, digest
+
+
+class PredictionCache:
+    """Predictions of one model. fingerprint: `Evaluator.fingerprint`."""
+
+    def __init__(self, fingerprint: str):
+        self.fingerprint = fingerprint
+        self.folder = cache_folder() / "predictions" / fingerprint[:32]
+        self.is_writable = True
+
+    def load(self, numbers: np.ndarray, positions: np.ndarray) -> Predictions | None:
+        """What is known of numbers (n_atoms,) at positions (n_frames, n_atoms, 3), Å; a damaged file counts as none."""
+        arrays = load_arrays(self._path(numbers, positions)) or {}
+        energies, forces = arrays.get("energies"), arrays.get("forces")
+        if np.shape(energies) != positions.shape[:1] or np.shape(forces) != positions.shape:
+            return None
+        return Predictions(energies, list(forces))
+
+    def save(self, numbers: np.ndarray, positions: np.ndarray, predictions: Predictions) -> None:
+        """Keep predictions; a cache that cannot be written is a warning, once."""
+        if predictions.failures or not self.is_writable:
+            return
+        arrays = {"energies": predictions.energies, "forces": np.array(predictions.forces)}
+        try:
+            save_arrays(self._path(numbers, positions), arrays)
+        except OSError as error:
+            self.is_writable = False
+            warnings.warn(
+                f"a scoring that is stopped starts anew, the cache cannot be written: {error}", stacklevel=2
+            )
+
+    def _path(self, numbers: np.ndarray, positions: np.ndarray):
+        parts = (self.fingerprint.encode(), str(positions.shape).encode(), numbers.tobytes(), positions.tobytes())
+        return self.folder / f"{digest(*parts)}.npz"

@@ -1,0 +1,152 @@
+"""What `mlip-design bsct` prints."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+REGIONS = {
+    "full": "full",
+    "compress": "compressed",
+    "stretch": "stretched",
+    "windowed": "windowed",
+}
+STATISTICS = ("mean", "95 % interval", "median", "95th\npercentile", "zero\nforces")
+SHOWN_SYSTEMS = 10
+"""Systems named before the rest is counted."""
+
+
+def print_result(facts: Mapping[str, Any], out: Path | None) -> None:
+    """Print a result. facts: content of `result.json`; out: the folder it was written to, if any."""
+    console = Console(highlight=False)
+    model, data = facts["model"], facts["data"]
+    n_systems = data["systems"] + len(data["left_out"])
+    name = " ".join([model["name"], *model["arguments"], *([model["dtype"]] if model["dtype"] else [])])
+    said = f"{name}: {facts['count']} of {n_systems} systems of {data['root']}, {data['frames']:,} frames"
+    console.print(said, markup=False, soft_wrap=True)
+    if facts["count"]:
+        console.print("\nSmoothness: FSD, 1/Å (windowed: not within 0.1 Å of equilibrium)")
+        console.print(smoothness_table(facts["keys"]))
+        console.print("\nMean absolute errors: forces, eV/Å; energies, eV (aligned: without median offset)")
+        console.print(error_table(facts["keys"]))
+        console.print("\nBy bond type: means over systems")
+        console.print(bond_table(facts["bonds"]))
+        console.print("\nFSD by floor of the formula, eV/Å, and by frames (in brackets: zero forces)")
+        console.print(sensitivity_table(facts["sensitivity"]))
+        print_lines(console, "Beyond the score", other_lines(facts))
+        worst = ((name, facts["systems"][name]) for name in facts["worst"])
+        print_lines(
+            console,
+            "Worst systems: FSD, 1/Å, and where it is from equilibrium, Å",
+            (f"{s['full_smoothness']:8.1f} {s['steepest'] - s['equilibrium']:+7.2f}  {name}" for name, s in worst),
+        )
+    print_lines(console, "Warnings", facts["warnings"])
+    print_lines(console, "Left out", named(data["left_out"]))
+    print_lines(console, "No usable prediction", named(facts["failed"]))
+    if out is not None:
+        console.print(f"\nresult  {out}: result.json, predictions.npz", markup=False, soft_wrap=True)
+
+
+def print_lines(console: Console, heading: str, lines: Iterable[str]) -> None:
+    """A heading and its lines, or nothing if there are none."""
+    lines = list(lines)
+    if lines:
+        console.print(f"\n{heading}", markup=False)
+    for line in lines:
+        console.print(f" {line}", markup=False, soft_wrap=True)
+
+
+def named(reasons: Mapping[str, str]) -> Iterable[str]:
+    """The first systems with their reasons; the rest is counted."""
+    yield from (f"{name}: {reason}" for name, reason in list(reasons.items())[:SHOWN_SYSTEMS])
+    if len(reasons) > SHOWN_SYSTEMS:
+        yield f"and {len(reasons) - SHOWN_SYSTEMS} more"
+
+
+def table_of(*headings: str) -> Table:
+    """An empty table whose first column is text."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    return table
+
+
+def smoothness_table(keys: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Statistics of every region."""
+    table = table_of("region", *STATISTICS)
+    for region, label in REGIONS.items():
+        table.add_row(label, *statistics_cells(keys[f"{region}_smoothness"], 1))
+    return table
+
+
+def error_table(keys: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Errors of forces (eV/Å) and energies (eV)."""
+    table = table_of("error", *STATISTICS)
+    for region in ("full", "compress", "stretch"):
+        table.add_row(f"forces, {REGIONS[region]}", *statistics_cells(keys[f"{region}_forces_mae"], 3))
+    table.add_row("energy", *statistics_cells(keys["full_energy_mae"], 3))
+    table.add_row("energy, aligned", *statistics_cells(keys["aligned_energy_mae"], 3))
+    return table
+
+
+def statistics_cells(found: Mapping[str, Any], digits: int) -> list[str]:
+    """Cells after the first of one key."""
+    interval = (
+        "" if found["interval"] is None else " to ".join(number(value, digits) for value in found["interval"])
+    )
+    mean, *others = (number(found[name], digits) for name in ("mean", "median", "percentile_95", "zero"))
+    return [mean, interval, *others]
+
+
+def number(value: float | None, digits: int) -> str:
+    """With fixed decimals while it is small; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
+
+
+def bond_table(bonds: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Every bond type on its own."""
+    table = table_of(
+        "bond", "systems", "FSD\n1/Å", "95 %\ninterval", "zero forces\n1/Å", "windowed\n1/Å", "force MAE\neV/Å"
+    )
+    for bond, found in bonds.items():
+        full, windowed, forces = (
+            found["keys"][key] for key in ("full_smoothness", "windowed_smoothness", "full_forces_mae")
+        )
+        mean, interval, *_, zero = statistics_cells(full, 1)
+        table.add_row(
+            bond, str(found["count"]), mean, interval, zero, f"{windowed['mean']:.1f}", f"{forces['mean']:.3f}"
+        )
+    return table
+
+
+def sensitivity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The mean of every region for every choice."""
+    table = table_of("floor", *REGIONS.values())
+    for row in rows:
+        label = f"{row['floor']:g}" + (", every 2nd" if row["every"] == 2 else "")
+        table.add_row(
+            label,
+            *(f"{row[f'{r}_smoothness']:.1f} ({row[f'zero_{r}_smoothness']:.1f})" for r in REGIONS),
+        )
+    return table
+
+
+def other_lines(facts: Mapping[str, Any]) -> Iterable[str]:
+    """Where the FSD sits, artificial minima, and work against energy."""
+    for row in facts["near_equilibrium"]:
+        share = f"{100 * row['share']:.0f} % of systems (zero forces: {100 * row['zero_share']:.0f} %)"
+        yield f"the steepest interval lies within {row['within']:g} Å of equilibrium in {share}"
+    minima = facts["minima"]
+    deepest = "" if minima["deepest"] is None else f", the deepest {minima['deepest']:.3f} eV"
+    found = f"{minima['artificial']} in {minima['systems']} systems{deepest}"
+    yield f"minima of the energy beyond those of the reference, deeper than {minima['threshold']:g} eV: {found}"
+    work = facts["conservation"]
+    model, reference = (
+        f"mean {work[f'{name}_mean']:.3f}, largest {work[f'{name}_max']:.3f} eV" for name in ("model", "reference")
+    )
+    yield f"energy against the work of the forces: {model} (reference: {reference})"
