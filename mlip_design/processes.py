@@ -14,28 +14,39 @@ from typing import Any
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def spread(function: Callable, jobs: Iterable[tuple], n_processes: int) -> Iterator[tuple[tuple, Any]]:
-    """Pairs of a job and `function(*job)`, as they get done; the function must be importable by name.
+class Processes:
+    """Processes that share work: a context, whose end by an exception, Ctrl-C too, kills them.
 
-    Raises what the function raises, and ChildProcessError where a process is killed. Whoever stops reading, by Ctrl-C
-    too, ends all processes at once.
+    count: how many at most; each starts when there is work for it.
     """
-    others = set(multiprocessing.active_children())
-    with one_thread():
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(n_processes, mp_context=context, initializer=follow_parent)
+
+    def __init__(self, count: int):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["mlip_design.evaluator"])  # torch is imported once, not by each
+        self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=follow_parent)
+
+    def spread(self, function: Callable, jobs: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
+        """Pairs of a job and `function(*job)`, as they get done; the function must be importable by name.
+
+        Raises what the function raises, and ChildProcessError where a process is killed.
+        """
         try:
-            waiting = {pool.submit(function, *job): job for job in jobs}
+            with one_thread():
+                waiting = {self.pool.submit(function, *job): job for job in jobs}
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - others:
+        except BrokenProcessPool as error:
+            raise ChildProcessError("a process that computes was killed (out of memory?)") from error
+
+    def __enter__(self) -> "Processes":
+        self.others = set(multiprocessing.active_children())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        if kind is not None:
+            for process in set(multiprocessing.active_children()) - self.others:
                 process.kill()
-            if isinstance(error, BrokenProcessPool):
-                raise ChildProcessError("a process that computes was killed (out of memory?)") from error
-            raise
-        pool.shutdown()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Files of the published scan layout: frames as extended XYZ and `partition.npz`. Units: Å, eV, eV/Å."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -14,21 +14,30 @@ def extxyz(
     energy: float,
     forces: np.ndarray,
     decimals: tuple[int, int, int],
+    cell: np.ndarray | None = None,
+    pbc: Sequence[bool] = (False, False, False),
     **info: object,
 ) -> str:
-    """One molecule as extended XYZ.
+    """One structure as extended XYZ.
 
     numbers: (n_atoms,). positions: (n_atoms, 3), Å. energy: eV. forces: (n_atoms, 3), eV/Å. decimals: of positions,
-    energy and forces. info: further keys of the header; text that holds spaces comes in quotation marks.
+    energy and forces. cell: (3, 3), Å, None for a molecule. pbc: periodic directions. info: further keys of the header;
+    text that holds spaces comes in quotation marks.
     """
     of_position, of_energy, of_force = decimals
     words = [f"{key}={value}" for key, value in info.items()]
-    words += [f"energy={energy:.{of_energy}f}", 'pbc="F F F"']
+    words += [f"energy={energy:.{of_energy}f}", f"pbc={quoted('T' if periodic else 'F' for periodic in pbc)}"]
+    words += [] if cell is None else [f"Lattice={quoted(f'{x:.{of_position}f}' for x in np.ravel(cell))}"]
     lines = [str(len(positions)), " ".join(["Properties=species:S:1:pos:R:3:forces:R:3", *words])]
     for number, x, f in zip(numbers, positions, forces, strict=True):
         columns = [f"{value:.{of_position}f}" for value in x] + [f"{value:.{of_force}f}" for value in f]
         lines.append(" ".join([chemical_symbols[number], *columns]))
     return "\n".join(lines) + "\n"
+
+
+def quoted(words: Iterable[str]) -> str:
+    """Words with a space between them, in quotation marks."""
+    return f'"{" ".join(words)}"'
 
 
 def partition(

@@ -74,7 +74,9 @@ def frame(structure: Structure, recipe: Recipe, info: dict, reason: str = "") ->
     found = label(structure, recipe)
     if reason := reason or found.failure:
         info = info | {"failure": json.dumps(reason, ensure_ascii=False)}
-    return extxyz(structure.numbers, structure.positions, found.energy, found.forces, DECIMALS, **info).encode()
+    around = {"cell": structure.cell, "pbc": structure.pbc} if structure.pbc.any() else {}
+    values = structure.numbers, structure.positions, found.energy, found.forces
+    return extxyz(*values, DECIMALS, **around, **info).encode()
 
 
 def failure_of(path: Path) -> str:

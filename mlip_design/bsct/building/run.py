@@ -3,7 +3,7 @@
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mlip_design.bsct.building.jobs import prepare, prepared, scan, write
 from mlip_design.bsct.building.motions import STRUCTURE, LeftOut, find_motions
 from mlip_design.bsct.building.recipe import Recipe, Source, evaluator_of, fingerprint
-from mlip_design.processes import spread
+from mlip_design.processes import Processes
 
 SCHEMA = 1
 
@@ -31,9 +31,11 @@ def build_scans(out: Path, recipe: Recipe, sources: Sequence[Source], n_processe
         record = out / "build.json"
         check_same(record, settings)
         write(out, record, as_json({"schema": SCHEMA, "settings": settings}))
-        jobs = [(out, recipe, index, source) for index, source in enumerate(sources)]
-        run(prepare, jobs, n_processes, "relax" if recipe.relax else "label", "structure")
-        result = {"schema": SCHEMA, "settings": settings} | make_scans(out, recipe, sources, n_processes)
+        with Processes(n_processes) as processes:
+            jobs = [(out, recipe, index, source) for index, source in enumerate(sources)]
+            run(processes, prepare, jobs, "relax" if recipe.relax else "label", "structure")
+            made = make_scans(out, recipe, sources, processes)
+        result = {"schema": SCHEMA, "settings": settings} | made
         write(out, record, as_json(result))
         if not any(entry.is_dir() for entry in (out / ".partial" / "systems").glob("*/*")):
             shutil.rmtree(out / ".partial")
@@ -65,7 +67,7 @@ def check_same(record: Path, settings: dict) -> None:
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """Hold the folder until this process ends, however it does. Raises ValueError if another holds it."""
-    with open(out / ".lock", "w") as file:
+    with open(out / ".lock", "a") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -73,7 +75,7 @@ def alone(out: Path) -> Iterator[None]:
         yield
 
 
-def make_scans(out: Path, recipe: Recipe, sources: Sequence[Source], n_processes: int) -> dict:
+def make_scans(out: Path, recipe: Recipe, sources: Sequence[Source], processes: Processes) -> dict:
     """Make every scan of the prepared structures; "systems" and "left_out" of the record."""
     jobs, names, left_out = [], {}, []
 
@@ -91,7 +93,7 @@ def make_scans(out: Path, recipe: Recipe, sources: Sequence[Source], n_processes
                 names[system_id] = found.group
 
     systems = {}
-    for (*_, source, system_id), made in run(scan, jobs, n_processes, "scan", "system"):
+    for (*_, source, system_id), made in run(processes, scan, jobs, "scan", "system"):
         group = names[system_id]
         if made.whole:
             counts = {"frames": recipe.frames, "without_label": made.failures.total()}
@@ -103,12 +105,9 @@ def make_scans(out: Path, recipe: Recipe, sources: Sequence[Source], n_processes
     return {"systems": dict(sorted(systems.items())), "left_out": left_out}
 
 
-def run(function, jobs: list[tuple], n_processes: int, name: str, unit: str) -> list[tuple]:
-    """Jobs and results of `spread`, with a progress bar on a terminal."""
-    if not jobs:
-        return []
-    done = spread(function, jobs, min(n_processes, len(jobs)))
-    return list(tqdm(done, name, len(jobs), unit=unit, disable=None))
+def run(processes: Processes, function: Callable, jobs: list[tuple], name: str, unit: str) -> list[tuple]:
+    """Jobs and their results, with a progress bar on a terminal."""
+    return list(tqdm(processes.spread(function, jobs), name, len(jobs), unit=unit, disable=None))
 
 
 def as_json(content: dict) -> bytes:

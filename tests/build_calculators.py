@@ -1,0 +1,43 @@
+"""Levels of theory for tests of building scans: EMT that fails, or that takes its time and keeps a log."""
+
+import hashlib
+import os
+import time
+
+from ase.calculators.calculator import CalculationFailed
+from ase.calculators.emt import EMT
+
+
+class Failing(EMT):
+    """No answer where two atoms are closer than `shortest` (Å)."""
+
+    def __init__(self, shortest: float):
+        super().__init__()
+        self.shortest = shortest
+
+    def calculate(self, atoms, *arguments):
+        distances = atoms.get_all_distances()
+        if distances[distances > 0].min() < self.shortest:
+            raise CalculationFailed("SCF not converged\nin 50 steps")
+        super().calculate(atoms, *arguments)
+
+
+class Slow(EMT):
+    """Writes its process and what it sees to calls.log in the working directory, then takes `seconds`."""
+
+    def __init__(self, seconds: float):
+        super().__init__()
+        self.seconds = seconds
+
+    def calculate(self, atoms, *arguments):
+        with open("calls.log", "a") as log:
+            log.write(f"{os.getpid()} {hashlib.sha256(atoms.positions.tobytes()).hexdigest()}\n")
+        time.sleep(self.seconds)
+        super().calculate(atoms, *arguments)
+
+
+class Deadly(EMT):
+    """Ends its process, as the system does when memory runs out."""
+
+    def calculate(self, *_):
+        os._exit(9)
