@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import secrets
 import signal
 import sys
 import traceback
@@ -24,6 +25,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from callbacks.checkpoint_io import AtomicCheckpointIO
 from callbacks.failure import leave_record
+from callbacks.measured import check_monitors
 from callbacks.progress import silence_lightning
 from callbacks.results import GivenUpError, Results, replacing
 from mlip_design.arguments import check_arguments
@@ -68,10 +70,11 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
     )
     parameters = sum(parameter.numel() for parameter in task.parameters())
     results = Results(folder, OmegaConf.to_yaml(config), describe(config, data.describe(), parameters))
-    callbacks = [*instantiate(config.callbacks, _convert_="all").values(), results]
+    callbacks = instantiate(config.callbacks, _convert_="all")
+    check_monitors(callbacks, task)
     logger = instantiate(config.logger) or False
     trainer: pl.Trainer = instantiate(config.trainer)(
-        callbacks=callbacks, logger=logger, plugins=[AtomicCheckpointIO()]
+        callbacks=[*callbacks.values(), results], logger=logger, plugins=[AtomicCheckpointIO()]
     )
     for logger in trainer.loggers:
         logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
@@ -152,7 +155,7 @@ def trial(config: DictConfig, folder: Path) -> list[float] | float:
         gc.collect()  # what a trial held is free for the next one
         run = recorded(folder)
     values = [run.value(name) if run.finished else math.nan for name in config.objectives]
-    return values if len(values) > 1 else values[0]
+    return values[0] if len(values) == 1 else values
 
 
 def record_failure(error: Exception, config: DictConfig, folder: Path) -> None:
@@ -193,7 +196,8 @@ def isolated(folder: Path) -> Iterator[None]:
 def begun(config: DictConfig, folder: Path) -> tuple[DictConfig, Path | None]:
     """The configuration to run and the checkpoint to continue from, if any. No folder is used for two runs.
 
-    A trial of a sweep is continued without being asked to.
+    A trial of a sweep is continued without being asked to. A logger whose runs have an `id` gets one here, which a run
+    that is continued keeps.
     """
     overrides = list(HydraConfig.get().overrides.task)
     last = folder / "checkpoints" / "last.ckpt"
@@ -206,6 +210,8 @@ def begun(config: DictConfig, folder: Path) -> tuple[DictConfig, Path | None]:
             f"{folder} already holds a run; continue it with resume={folder}, or choose another folder"
         )
     OmegaConf.update(config, "overrides", overrides, force_add=True)
+    if "id" in (config.logger or {}) and config.logger.id is None:
+        config.logger.id = secrets.token_hex(4)
     return config, None
 
 

@@ -6,7 +6,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +68,13 @@ class BSCT(Callback):
         self.batches[name] = list(scan_batches(share, potential.cutoff, self.max_atoms, potential.dtype))
         if stage == "fit":
             self.check_order(trainer)
-            self.check_monitors(trainer)
+            self.check_cadence(trainer)
             for logger in wandb_loggers(trainer):
                 plot_over_epochs(logger, logged_keys(self.known["val"]))
+
+    def logged(self, potential: Potential) -> list[str]:
+        """Names of all metrics of a validation of a potential."""
+        return logged_keys(scans_of_known_elements(potential, self.scans.get("val", ()), "", announce=False))
 
     def share(self, stage: str, trainer: pl.Trainer) -> list[Scan]:
         """The scans that this rank predicts, small ones first: frames of like size share a batch with less padding."""
@@ -84,19 +87,14 @@ class BSCT(Callback):
         if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks[:position]):
             raise ValueError("callbacks.bsct must come before the weight-averaging callback, to see its weights")
 
-    def check_monitors(self, trainer: pl.Trainer) -> None:
-        """Raise ValueError if another callback monitors a key that is not logged, or not whenever it looks."""
-        keys = logged_keys(self.known["val"])
+    def check_cadence(self, trainer: pl.Trainer) -> None:
+        """Raise ValueError if another callback monitors a key that is not measured whenever it looks."""
         cadence = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
         for callback in trainer.callbacks:
             monitor = getattr(callback, "monitor", None) or ""
             if "/bsct/" not in monitor:
                 continue
             name = type(callback).__name__
-            if monitor not in keys:
-                close = get_close_matches(monitor, keys, n=1)
-                reason = f"; did you mean {close[0]!r}?" if close else ", for no scan is left to score"
-                raise ValueError(f"callbacks: {name} monitors {monitor!r}, which is not logged{reason}")
             period = callback.every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
             if period % cadence:
                 raise ValueError(
@@ -150,13 +148,13 @@ class BSCT(Callback):
 
     def draw(self, stage: str, trainer: pl.Trainer, table: dict[str, dict], predictions: dict[str, tuple]) -> None:
         """Figures of the worst scans, to files and loggers, and the table of all to W&B."""
-        if stage == "val" and self.before is None:
-            self.before = trainer.current_epoch, predictions
+        if stage == "val" and self.before is None and self.n_worst:
+            single = {name: (energies, forces.astype("f4")) for name, (energies, forces) in predictions.items()}
+            self.before = trainer.current_epoch, gather(single)
         worst = sorted(table, key=lambda name: -np.nan_to_num(table[name]["full_smoothness"], nan=np.inf))
         worst = worst[: self.n_worst]
         now = gather({name: predictions[name] for name in worst if name in predictions})
         epoch, earlier = self.before if self.before and stage == "val" else (trainer.current_epoch, {})
-        earlier = gather({name: earlier[name] for name in worst if name in earlier})
         if not trainer.is_global_zero:
             return
         scans = {scan.name: scan for scan in self.known[stage]}
@@ -172,6 +170,22 @@ class BSCT(Callback):
             if isinstance(logger, TensorBoardLogger):
                 for place, figure in enumerate(figures.values(), start=1):
                     logger.experiment.add_figure(f"{stage}/bsct/worst_{place}", figure, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The first predictions, for a run that is resumed."""
+        if self.before is None:
+            return {}
+        epoch, predictions = self.before
+        return {
+            "epoch": epoch,
+            "first": {name: tuple(map(torch.from_numpy, p)) for name, p in predictions.items()},
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Draw the first predictions of the run that is resumed beside those to come."""
+        if state_dict:
+            first = {name: tuple(array.numpy() for array in p) for name, p in state_dict["first"].items()}
+            self.before = state_dict["epoch"], first
 
 
 def scans_of_known_elements(potential: Potential, scans: Sequence[Scan], name: str, announce: bool) -> list[Scan]:

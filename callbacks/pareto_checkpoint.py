@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +51,8 @@ class ParetoCheckpoint(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove what is not on the front; say so if no epoch had all metrics."""
         self.remove_beaten(trainer)
-        missing = [name for name in self.objectives if name not in trainer.callback_metrics]
-        if not self.values and missing and trainer.is_global_zero:
-            close = get_close_matches(missing[0], list(trainer.callback_metrics), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            warnings.warn(f"callbacks.pareto kept no epoch: {missing[0]!r} is not measured{hint}", stacklevel=2)
+        if not self.values and trainer.is_global_zero:
+            warnings.warn(f"callbacks.pareto kept no epoch: none had {', '.join(self.objectives)}", stacklevel=2)
 
     def remove_beaten(self, trainer: pl.Trainer) -> None:
         """Remove the checkpoints of epochs that are not on the front."""

@@ -139,6 +139,18 @@ BUILT = {
         ["model.backbone.n_features=50"],
         "model.backbone: attention: n_features = 50 must be a multiple of",
     ),
+    "monitor": (
+        ["callbacks.checkpoint.monitor=val/force_mae"],
+        "callbacks.checkpoint.monitor: 'val/force_mae' is not measured; did you mean val/forces_mae?",
+    ),
+    "monitor of scans": (
+        ["callbacks.checkpoint.monitor=val/bsct/ful_smoothness"],
+        "is not measured; did you mean val/bsct/full_smoothness?",
+    ),
+    "objective": (
+        ["callbacks=[default,pareto]", "callbacks.pareto.objectives=[val/forces_mae,test/forces_mae]"],
+        "callbacks.pareto.objectives: 'test/forces_mae' is not measured; did you mean val/forces_mae?",
+    ),
     "no device": (["trainer.accelerator=quantum"], "accelerator"),
 }
 

@@ -3,24 +3,20 @@
 import csv
 import json
 import math
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import tiny_run
 import torch
-from hydra.utils import instantiate
-from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from bsct_runs import MONITOR, Seen, bsct, task_and_data, trainer_of
+from pytorch_lightning.callbacks import Callback
 
 from callbacks.bsct import BSCT, logged_keys, summarize
 from mlip_design.bsct import load_scans, score_scan, zero_force_score
 from mlip_design.bsct.runner import predict_scans, scan_batches
 from mlip_design.checkpoint import load_potential
-from mlip_design.config import model_arguments
 from mlip_design.potential import Potential
-from mlip_design.task import Task
 
 
 class Snapshots(Callback):
@@ -28,16 +24,6 @@ class Snapshots(Callback):
 
     def on_train_epoch_end(self, trainer, pl_module):
         trainer.save_checkpoint(Path(trainer.default_root_dir) / f"epoch_{trainer.current_epoch}.ckpt")
-
-
-class Seen(Callback):
-    """Keeps the names of the metrics that other callbacks can see after each validation."""
-
-    def __init__(self):
-        self.names = []
-
-    def on_validation_end(self, trainer, pl_module):
-        self.names.append(set(trainer.callback_metrics))
 
 
 def rescored(potential: Potential, scans: list) -> dict[str, float]:
@@ -55,41 +41,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
     """The rows of metrics.csv."""
     with open(folder / "metrics.csv", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def trainer_of(tmp_path: Path, *callbacks: Callback, **arguments) -> pl.Trainer:
-    """A trainer that prints nothing."""
-    settings = {
-        "max_epochs": 1,
-        "limit_train_batches": 1,
-        "limit_val_batches": 1,
-        "num_sanity_val_steps": 0,
-        "accelerator": "cpu",
-        "inference_mode": False,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-    }
-    return pl.Trainer(default_root_dir=tmp_path, callbacks=list(callbacks), **(settings | arguments))
-
-
-def task_and_data(tmp_path: Path) -> tuple[Task, pl.LightningDataModule]:
-    """An untrained task and its data."""
-    config = tiny_run.compose(tiny_run.inputs(), tmp_path)
-    data = instantiate(config.batching)(splits=instantiate(config.data))
-    potential = instantiate(model_arguments(config))
-    potential.calibrate(data.statistics())
-    parts = {name: instantiate(config[name]) for name in ("loss", "optimizer", "schedule")}
-    splits = {stage: data.names(stage) for stage in ("val", "test")}
-    return Task(potential, splits=splits, model_config=model_arguments(config), **parts), data
-
-
-def bsct(scans: list, **arguments) -> BSCT:
-    """The callback with a test's defaults."""
-    return BSCT(
-        {"val": scans}, **({"every_n_epochs": 1, "max_atoms": 512, "n_worst": 0, "draw_every": 1} | arguments)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -183,102 +134,6 @@ def test_validate_and_test_alone(tmp_path):
     assert known["val/bsct/full_smoothness"] == pytest.approx(expected, rel=1e-5)
     assert new["test/bsct/bond/C-C"] == pytest.approx(new["test/bsct/full_smoothness"])
     assert "val/forces_mae" in known and "test/forces_mae" in new
-
-
-def test_wrong_order_is_refused(tmp_path):
-    task, data = task_and_data(tmp_path)
-    callbacks = [EMAWeightAveraging(decay=0.9, use_buffers=False), bsct(tiny_run.few_scans(count=1, step=20))]
-    with pytest.raises(ValueError, match="before the weight-averaging callback"):
-        trainer_of(tmp_path, *callbacks).fit(task, data)
-
-
-MONITOR = "val/bsct/full_smoothness"
-
-
-@pytest.mark.parametrize(
-    ("other", "every_n_epochs", "check_val", "is_refused"),
-    [
-        (lambda: ModelCheckpoint(monitor=MONITOR, save_on_train_epoch_end=True), 1, 1, False),
-        (lambda: ModelCheckpoint(monitor=MONITOR, save_on_train_epoch_end=True), 2, 1, True),
-        (lambda: ModelCheckpoint(monitor=MONITOR, save_on_train_epoch_end=True, every_n_epochs=4), 2, 1, False),
-        (lambda: ModelCheckpoint(monitor=MONITOR, save_on_train_epoch_end=True, every_n_epochs=2), 1, 2, False),
-        (lambda: ModelCheckpoint(monitor=MONITOR, save_on_train_epoch_end=True), 1, 2, True),
-        (lambda: EarlyStopping(monitor=MONITOR), 1, 1, False),
-        (lambda: EarlyStopping(monitor=MONITOR), 2, 1, True),
-    ],
-)
-def test_cadence_of_those_who_monitor(tmp_path, other, every_n_epochs, check_val, is_refused):
-    callback = bsct(tiny_run.few_scans(count=1, step=20), every_n_epochs=every_n_epochs)
-    trainer = trainer_of(tmp_path, callback, other(), check_val_every_n_epoch=check_val)
-    callback.known["val"] = callback.scans["val"]
-    if is_refused:
-        with pytest.raises(ValueError, match=r"every 1 epochs, but it is measured every 2 .*every_n_epochs"):
-            callback.check_monitors(trainer)
-    else:
-        callback.check_monitors(trainer)
-
-
-def test_checkpoint_and_early_stopping_by_smoothness(tmp_path):
-    task, data = task_and_data(tmp_path)
-    best = ModelCheckpoint(tmp_path, "best", monitor=MONITOR, save_on_train_epoch_end=True)
-    stop = EarlyStopping(MONITOR, patience=1, min_delta=1e6)
-    callback = bsct(tiny_run.few_scans(count=1, step=20))
-    trainer = trainer_of(tmp_path, callback, best, stop, max_epochs=5)
-    trainer.fit(task, data)
-    assert trainer.current_epoch == 2  # nothing improves by a million
-    assert best.best_model_score.item() > 0
-
-
-def test_unknown_elements_are_left_out_and_named_once(tmp_path):
-    task, data = task_and_data(tmp_path)
-    scans = tiny_run.few_scans(count=4, step=20)
-    lost = max({number for scan in scans for number in scan.numbers})
-    task.potential.reference_energies[lost] = math.nan
-    known = [scan for scan in scans if lost not in scan.numbers]
-    assert known and len(known) < len(scans)
-    seen, callback = Seen(), bsct(scans)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        trainer = trainer_of(tmp_path, callback, seen, max_epochs=2)
-        data.splits["train"] = data.splits["val"] = without(data.splits["train"], lost)
-        trainer.fit(task, data)
-    messages = [str(warning.message) for warning in caught if "leaves out" in str(warning.message)]
-    assert len(messages) == 1
-    assert f"{len(scans) - len(known)} of {len(scans)} scans" in messages[0]
-    assert trainer.callback_metrics["val/bsct/zero_full_smoothness"].item() == pytest.approx(
-        np.mean([zero_force_score(scan)["zero_full_smoothness"] for scan in known]), rel=1e-5
-    )
-
-
-def without(dataset, number: int):
-    """The structures that do not hold an element."""
-    return dataset.subset(np.array([i for i in range(len(dataset)) if number not in dataset[i].numbers]))
-
-
-@pytest.mark.parametrize("scans", [[], None], ids=["none given", "none known"])
-def test_no_scan_left(tmp_path, scans):
-    """Training goes on without BSCT; only who monitors it is told."""
-    task, data = task_and_data(tmp_path)
-    if scans is None:
-        scan = tiny_run.few_scans(count=1, step=20)[0]
-        object.__setattr__(scan, "numbers", np.full_like(scan.numbers, 92))
-        scans = [scan]
-    trainer = trainer_of(tmp_path, bsct(scans))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer.fit(task, data)
-    assert not any("bsct" in name for name in trainer.callback_metrics)
-    best = ModelCheckpoint(tmp_path, monitor=MONITOR, save_on_train_epoch_end=True)
-    with warnings.catch_warnings(), pytest.raises(ValueError, match="no scan is left"):
-        warnings.simplefilter("ignore")
-        trainer_of(tmp_path, bsct(scans), best).fit(task, data)
-
-
-def test_misspelt_monitor_is_refused(tmp_path):
-    task, data = task_and_data(tmp_path)
-    best = ModelCheckpoint(tmp_path, monitor="val/bsct/ful_smoothness", save_on_train_epoch_end=True)
-    with pytest.raises(ValueError, match="did you mean 'val/bsct/full_smoothness'"):
-        trainer_of(tmp_path, bsct(tiny_run.few_scans(count=1, step=20)), best).fit(task, data)
 
 
 def test_predictions_that_are_not_finite(tmp_path):

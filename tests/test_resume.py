@@ -55,7 +55,7 @@ def assert_same(found, expected, where: str) -> None:
 
 
 def assert_same_run(folder: Path, whole: Path) -> None:
-    """Raw and averaged weights, optimizer, schedule, metrics.csv and results.json agree exactly."""
+    """Raw and averaged weights, optimizer, schedule, metrics.csv, results.json and figures agree exactly."""
     for name in ("last", "best"):
         found, expected = (
             torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (folder, whole)
@@ -69,6 +69,13 @@ def assert_same_run(folder: Path, whole: Path) -> None:
     for part in ("metrics", "best"):
         assert without_times(found[part]) == without_times(expected[part])
     assert sorted(path.name for path in (folder / "checkpoints").glob("*")) == ["best.ckpt", "last.ckpt"]
+    assert figures(folder) == figures(whole)
+    assert {"val_epoch_000", "val_epoch_002", "test"} == {path.parent.name for path in figures(whole)}
+
+
+def figures(folder: Path) -> dict[Path, bytes]:
+    """Every drawn scan, which shows the first epoch too, by its path in the run folder."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.glob("figures/*/*.png")}
 
 
 @pytest.mark.parametrize("moment", KILLS)

@@ -1,64 +1,27 @@
-"""What a run leaves for Weights & Biases, read from the offline run's own files, and for TensorBoard. No network.
-
-The run file is LevelDB's log format after a 7-byte header: blocks of 32 KiB with records of
-(checksum 4 bytes, length 2, type 1: whole, first, middle, last); their contents are `wandb_internal_pb2.Record`s.
-"""
+"""What a run leaves for Weights & Biases, read from the offline run's own files, and for TensorBoard. No network."""
 
 import csv
 import json
-import struct
-from collections.abc import Iterator
+import signal
 from pathlib import Path
 
 import pytest
 import tiny_run
+from wandb_files import apart, finished_records, history, read_records, summary
 
 from callbacks.bsct import logged_keys
 from mlip_design.bsct import load_scans
 
-internal = pytest.importorskip("wandb.proto.wandb_internal_pb2")
-
-BLOCK, HEADER = 32768, struct.Struct("<IHB")
-WHOLE, LAST = 1, 4
 KEY = "val/bsct/full_smoothness"
-
-
-def read_records(path: Path) -> Iterator[internal.Record]:
-    """The records of a run file, in order."""
-    data = path.read_bytes()
-    assert data[:4] == b":W&B"
-    position, content = 7, b""
-    while position + HEADER.size <= len(data):
-        left = BLOCK - position % BLOCK
-        if left < HEADER.size:
-            position += left
-            continue
-        _, length, kind = HEADER.unpack_from(data, position)
-        position += HEADER.size + length
-        content += data[position - length : position]
-        if kind in (WHOLE, LAST):
-            yield internal.Record.FromString(content)
-            content = b""
-
-
-def history(records: list[internal.Record]) -> list[dict]:
-    """What was logged: one mapping of names to values a record."""
-    return [
-        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
-        for record in records
-        if record.WhichOneof("record_type") == "history"
-    ]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Folder of a finished run of three epochs that logged to W&B, with its default mode, and figures each epoch."""
     folder = tmp_path_factory.mktemp("runs") / "wandb_run"
-    apart = {f"WANDB_{name}_DIR": str(folder.parent / name) for name in ("CACHE", "CONFIG", "DATA")}
     overrides = ["logger=wandb", "trainer.max_epochs=3", "callbacks.bsct.draw_every=1", "logger.group=study"]
-    process = tiny_run.command(
-        *tiny_run.inputs(), *overrides, f"hydra.run.dir={folder}", environment={**apart, "WANDB_SILENT": "true"}
-    )
+    words = [*tiny_run.inputs(), *overrides, f"hydra.run.dir={folder}"]
+    process = tiny_run.command(*words, environment=apart(folder.parent))
     assert tiny_run.finish(process) == 0
     return folder
 
@@ -71,10 +34,10 @@ def run_folder(folder) -> Path:
 
 
 @pytest.fixture(scope="module")
-def records(run_folder) -> list[internal.Record]:
+def records(run_folder) -> list:
     """All records of its file."""
     (path,) = run_folder.glob("run-*.wandb")
-    return list(read_records(path))
+    return finished_records(path)
 
 
 def test_series_over_epochs(records, folder):
@@ -86,12 +49,6 @@ def test_series_over_epochs(records, folder):
     for epoch, row in rows.items():
         for name in (*logged_keys(load_scans(tiny_run.option("scans.val.root"))), "val/forces_mae", "train/loss"):
             assert found[epoch][name] == pytest.approx(float(row[name])), name
-
-
-def summary(records: list[internal.Record]) -> dict:
-    """The values that stand beside a run in a list of runs, by name."""
-    updates = [update for record in records if record.HasField("summary") for update in record.summary.update]
-    return {update.key or "/".join(update.nested_key): json.loads(update.value_json) for update in updates}
 
 
 def test_validation_is_plotted_over_epochs(records):
@@ -151,20 +108,33 @@ def test_configuration_and_exit_code(records):
 
 
 def test_failed_run_has_another_exit_code(tmp_path):
-    apart = {f"WANDB_{name}_DIR": str(tmp_path / name) for name in ("CACHE", "CONFIG", "DATA")}
     overrides = [
         "logger=wandb",
         "optimizer.lr=1e30",
         "trainer.gradient_clip_val=null",
         f"hydra.run.dir={tmp_path}",
     ]
-    process = tiny_run.command(*tiny_run.inputs(), *overrides, environment={**apart, "WANDB_SILENT": "true"})
+    process = tiny_run.command(*tiny_run.inputs(), *overrides, environment=apart(tmp_path))
     assert tiny_run.finish(process) == 1
     (path,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    assert [record.exit.exit_code for record in read_records(path) if record.HasField("exit")] == [1]
+    records = finished_records(path)
+    assert [record.exit.exit_code for record in records if record.HasField("exit")] == [1]
     assert json.loads((tmp_path / "results.json").read_text())["status"] == "diverged"
-    found = summary(list(read_records(path)))
+    found = summary(records)
     assert found["status"] == "diverged" and "training loss became" in found["reason"]
+
+
+def test_a_resumed_run_is_the_same_wandb_run(tmp_path):
+    folder, environment = tmp_path / "run", apart(tmp_path)
+    words = [*tiny_run.inputs(), "logger=wandb", *tiny_run.disturb("on_train_batch_end", 5, "SIGKILL")]
+    process = tiny_run.command(*words, f"hydra.run.dir={folder}", environment={**environment, "DISTURB": "1"})
+    assert tiny_run.finish(process) == -signal.SIGKILL
+    assert tiny_run.finish(tiny_run.command(f"resume={folder}", environment=environment)) == 0
+    first, second = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    one, other = (next(r.run for r in read_records(path) if r.HasField("run")) for path in (first, second))
+    assert one.run_id == other.run_id != ""
+    epochs = [entry["epoch"] for entry in history(finished_records(second)) if "val/forces_mae" in entry]
+    assert epochs == [1]
 
 
 def test_mode_reaches_wandb(tmp_path):

@@ -1,13 +1,12 @@
 """A sweep in Weights & Biases: its summary run, read from the offline run's file, and the workspace, never saved."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 import tiny_run
 from test_report_sweep import POINTS, write_sweep
-from test_wandb import history, read_records, summary
+from wandb_files import apart, finished_records, history, summary
 
 from callbacks import wandb_sweep
 from callbacks.bsct import logged_keys
@@ -25,22 +24,17 @@ def sweep(tmp_path_factory) -> Path:
     folder = write_sweep(tmp_path_factory.mktemp("sweeps") / "study")
     write_reports(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_SILENT", "true")
-        for name in ("CACHE", "CONFIG", "DATA"):
-            patch.setenv(f"WANDB_{name}_DIR", str(folder.parent / name))
+        for name, value in apart(folder.parent).items():
+            patch.setenv(name, value)
         assert wandb_sweep.main([str(folder)]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def records(sweep) -> list:
-    """All records of its file, whose end W&B writes in a process of its own."""
+    """All records of its file."""
     (path,) = sweep.glob("wandb/offline-run-*/run-*.wandb")
-    found, deadline = list(read_records(path)), time.monotonic() + 30
-    while not any(record.HasField("exit") for record in found) and time.monotonic() < deadline:
-        time.sleep(0.1)
-        found = list(read_records(path))
-    return found
+    return finished_records(path)
 
 
 def test_the_summary_run_is_in_the_group_of_the_trials(records):

@@ -1,14 +1,13 @@
 """What a trial will have measured when it ends: the names that a search can minimise."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from callbacks.bsct import BSCT, logged_keys
+from callbacks.measured import TRAINING, not_measured, split_keys
 from mlip_design.data.datamodule import EVALUATION_SPLITS
-from mlip_design.metrics import ENERGY_MAE, FORCES_MAE
 
 BSCT_TARGET = f"{BSCT.__module__}.{BSCT.__name__}"
 COSTS = ("seconds", "seconds_per_step", "bsct_seconds", "parameters")
@@ -22,7 +21,7 @@ def check_measured(names: Iterable[str], config: DictConfig) -> None:
     """
     data = instantiate(config.data)
     splits = [split for split in EVALUATION_SPLITS if split in data and split.startswith("val")]
-    known = [f"{split}/{metric}" for split in splits for metric in (FORCES_MAE, ENERGY_MAE)]
+    known = split_keys(splits)
     for node in (config.callbacks or {}).values():
         if node.get("_target_") == BSCT_TARGET:
             known += logged_keys(instantiate(config.scans.val))
@@ -32,9 +31,7 @@ def check_measured(names: Iterable[str], config: DictConfig) -> None:
                     f"objectives: BSCT is measured every {period} epochs, not after the last of {epochs}; "
                     "change callbacks.bsct.every_n_epochs or trainer.max_epochs"
                 )
-    known += ["train/loss", *(f"cost/{cost}" for cost in COSTS)]
+    known += [TRAINING, *(f"cost/{cost}" for cost in COSTS)]
     for name in names:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise ValueError(f"objectives: {name!r} is not measured; {hint}There are {', '.join(known)}")
+            raise ValueError(f"objectives: {not_measured(name, known)}")

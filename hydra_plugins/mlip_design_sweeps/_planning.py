@@ -41,7 +41,10 @@ class Planner:
         if not varied:
             raise ValueError("hydra.sweeper.space: nothing varies; add key=choice(...) to the command line")
         self.fixed = [override.input_line for key, override in overrides.items() if key not in varied]
-        objectives = list(self.config.objectives)
+        objectives = self.config.objectives
+        if isinstance(objectives, str) or not objectives:
+            raise ValueError(f"objectives: {objectives} is not a list of metrics, such as [val/forces_mae]")
+        objectives = list(objectives)
         return Plan(
             objectives=objectives,
             space=Space(
