@@ -276,6 +276,18 @@ def test_nothing_to_compare(tmp_path, capsys):
     assert "not a record of a run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("metrics", None), ("cost", [1]), ("seed", "1"), ("overrides", "model=a"), ("data", 3)]
+)
+def test_a_record_of_another_shape_is_named(tmp_path, capsys, name, value):
+    write_points(tmp_path, [(0.1, 40.0)])
+    write_record(tmp_path / "odd", ["model=odd"])
+    file = tmp_path / "odd" / "results.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+    assert main(["select", str(tmp_path)]) == 0
+    assert f"{file}: {name}: {value!r} is not a" in " ".join(capsys.readouterr().out.split())
+
+
 def test_lines_fit_the_terminal(tmp_path, capsys, monkeypatch):
     """Tables and reasons; commands and folders may be longer, so that they can be copied."""
     monkeypatch.setenv("COLUMNS", "100")

@@ -3,14 +3,25 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 SCHEMA = 1
-NOT_A_CHOICE = ("seed", "resume", "logger", "hydra", "callbacks", "threads", "sweep", "objectives")
-"""Keys, and groups of keys, whose overrides do not make another variant."""
+PARTS = {"status": str, "seed": int, "overrides": list} | dict.fromkeys(
+    ("metrics", "best", "cost", "budget", "data", "versions"), dict
+)
+"""What a record must hold beside its schema and its reason."""
+WORDS = {str: "a text", int: "a whole number", list: "a list", dict: "a mapping"}
+NOT_A_CHOICE = re.compile(
+    r"(seed|resume|logger|hydra|callbacks|threads|sweep|objectives|overrides|trainer.enable_progress_bar)([./@]|$)"
+)
+"""Keys, and groups of keys, that do not make another variant."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,17 @@ class Run:
     def choices(self) -> dict[str, str]:
         """What makes its variant: key -> value of the overrides, sorted, without seed, logger and the like."""
         pairs = (override.lstrip("+~").partition("=")[::2] for override in self.overrides)
-        return {key: value for key, value in sorted(pairs) if re.split(r"[./@]", key)[0] not in NOT_A_CHOICE}
+        return {key: value for key, value in sorted(pairs) if not NOT_A_CHOICE.match(key)}
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What its choices came to: dotted key -> value in its config.yaml; where there is none, the choices."""
+        try:
+            config = yaml.load((self.folder / "config.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+        except (OSError, ValueError, yaml.YAMLError):
+            return self.choices
+        pairs = sorted(leaves(config)) if isinstance(config, dict) else self.choices.items()
+        return {key: value for key, value in pairs if not NOT_A_CHOICE.match(key)}
 
     @property
     def names(self) -> list[str]:
@@ -56,6 +77,16 @@ class Run:
         group, _, key = name.partition("/")
         value = self.cost.get(key) if group == "cost" else self.metrics.get(name)
         return math.nan if value is None else float(value)
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted path, value) of everything in nested mappings; 2 and 2.0 are written alike."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+    else:
+        is_whole = isinstance(value, float) and value.is_integer()
+        yield path, str(int(value) if is_whole else value)
 
 
 def load_runs(folders: Iterable[str | Path]) -> tuple[list[Run], dict[Path, str]]:
@@ -82,19 +113,11 @@ def read_run(file: Path) -> Run:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']!r} is not {SCHEMA}")
-        return Run(
-            folder=file.parent,
-            status=content["status"],
-            reason=content["reason"],
-            seed=content["seed"],
-            overrides=tuple(content["overrides"]),
-            metrics=content["metrics"],
-            best=content["best"],
-            cost=content["cost"],
-            budget=content["budget"],
-            data=content["data"],
-            versions=content["versions"],
-        )
+        for name, kind in PARTS.items():
+            if not isinstance(content[name], kind):
+                raise ValueError(f"{name}: {content[name]!r} is not {WORDS[kind]}")
+        parts = {name: content[name] for name in PARTS}
+        return Run(file.parent, reason=content["reason"], **parts | {"overrides": tuple(content["overrides"])})
     except KeyError as error:
         raise ValueError(f"{error.args[0]!r} is missing") from None
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:

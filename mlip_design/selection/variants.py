@@ -54,7 +54,7 @@ class Variant:
 def group_runs(
     runs: list[Run], known: Sequence[Variant] = ()
 ) -> tuple[list[Variant], dict[str, str], dict[str, str]]:
-    """Runs grouped by their choices.
+    """Runs grouped by what their choices came to, however these were written.
 
     known: variants of another comparison, whose labels are used again. Returns the variants in the order of their first
     runs; the choices that all have in common; and the runs that repeat a seed of their variant, which are left out:
@@ -63,24 +63,39 @@ def group_runs(
     groups: dict[tuple, dict[int, Run]] = {}
     repeated = {}
     for run in runs:
-        seeds = groups.setdefault(tuple(run.choices.items()), {})
+        seeds = groups.setdefault(tuple(run.settings.items()), {})
         if run.seed in seeds:
             repeated[str(run.folder)] = f"repeats seed {run.seed} of {seeds[run.seed].folder}"
         else:
             seeds[run.seed] = run
-    choices = [dict(key) for key in groups]
+    choices = choices_of([list(seeds.values()) for seeds in groups.values()])
     differing = differing_choices(choices)
     labels = [label(chosen, differing, short=True) for chosen in choices]
     if len(set(labels)) < len(labels):
         labels = [label(chosen, differing, short=False) for chosen in choices]
     earlier = {tuple(variant.choices.items()): variant.label for variant in known}
-    labels = [earlier.get(key, name) for key, name in zip(groups, labels, strict=True)]
+    labels = [earlier.get(tuple(chosen.items()), name) for chosen, name in zip(choices, labels, strict=True)]
     variants = [
         Variant(name, chosen, tuple(seeds[seed] for seed in sorted(seeds)))
         for name, chosen, seeds in zip(labels, choices, groups.values(), strict=True)
     ]
     shared = {key: value for key, value in choices[0].items() if key not in differing} if choices else {}
     return variants, shared, repeated
+
+
+def choices_of(groups: list[list[Run]]) -> list[dict[str, str]]:
+    """The choices of each group of runs, as its most explicit run has them.
+
+    To those of groups that were written alike and are not, for defaults changed between them, the settings are added in
+    which these differ.
+    """
+    written = [max((run.choices for run in runs), key=len) for runs in groups]
+    chosen = []
+    for runs, choices in zip(groups, written, strict=True):
+        alike = [other[0].settings for other, same in zip(groups, written, strict=True) if same == choices]
+        differing = {key: runs[0].settings.get(key, DEFAULT) for key in differing_choices(alike)}
+        chosen.append(choices | differing)
+    return chosen
 
 
 def differing_choices(choices: list[dict[str, str]]) -> list[str]:
