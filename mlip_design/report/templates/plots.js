@@ -15,18 +15,22 @@ function colours(layout) {
   return changes;
 }
 
-for (const [id, figure] of Object.entries(figures)) {
-  const place = document.getElementById(id);
-  Plotly.newPlot(place, figure.data, figure.layout, { displayModeBar: false, responsive: true }).then(() => {
-    const recolour = () => Plotly.relayout(place, colours(figure.layout));
-    dark.addEventListener("change", recolour);
-    place.on("plotly_click", event => {
-      const target = event.points?.[0]?.customdata;
-      if (target) location.href = target;
-    });
-    place.on("plotly_hover", event => {
-      place.querySelector(".nsewdrag").style.cursor = event.points?.[0]?.customdata ? "pointer" : "";
-    });
+function draw(place, figure) {
+  const recolour = () => Plotly.relayout(place, colours(place.layout));
+  const isNew = !place.on;
+  return Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true }).then(() => {
+    if (isNew) {
+      dark.addEventListener("change", recolour);
+      place.on("plotly_click", event => {
+        const target = event.points?.[0]?.customdata;
+        if (target) location.href = target;
+      });
+      place.on("plotly_hover", event => {
+        place.querySelector(".nsewdrag").style.cursor = event.points?.[0]?.customdata ? "pointer" : "";
+      });
+    }
     return recolour();
   });
 }
+
+for (const [id, figure] of Object.entries(figures)) draw(document.getElementById(id), figure);

@@ -1,0 +1,160 @@
+"""Interactive figures of the page of a BSCT result, as plain mappings for plotly.js, and scans for it to draw.
+
+Colours of text, lines and ground are left to the page. Text is escaped: plotly reads it as HTML.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mlip_design.bsct.scan import Scan
+from mlip_design.bsct.score import deviation_curves
+from mlip_design.report.curves import COLOURS
+from mlip_design.report.sweep_figures import FAINT, GREY, layout
+
+BLUE, ORANGE, *_ = COLOURS
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "pentagon")
+FLOOR = 1.0
+"""e of the formula, eV/Å."""
+SHALLOWEST = 0.1
+"""Squared deviations are drawn from here up, (eV/Å)²: those of the reference vanish at equilibrium."""
+
+ERROR_AXES = {"full_forces_mae": "force MAE, eV/Å", "full_smoothness": "FSD, 1/Å"}
+
+Systems = Mapping[str, Mapping[str, Any]]
+"""Name -> entry of "systems" of the result; those with a usable prediction."""
+
+
+def bonds(systems: Systems, groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """FSD of every system by bond type, with quartiles, means with their intervals, and means of zero forces.
+
+    groups: "bonds" of the result.
+    """
+    figure = go.Figure(layout=layout(460))
+    points = {"marker": {"color": BLUE, "size": 5, "opacity": 0.7}, "line": {"color": GREY, "width": 1}}
+    figure.add_box(
+        x=[escape(system["bond"]) for system in systems.values()],
+        y=[system["full_smoothness"] for system in systems.values()],
+        boxpoints="all", jitter=0.5, pointpos=0, fillcolor="rgba(0, 0, 0, 0)", **points, **links(systems),
+        hovertext=[hover(name, system) for name, system in systems.items()], hoverinfo="text", hoveron="points",
+        name="system, with quartiles",
+    )  # fmt: skip
+    found = {escape(bond): group["keys"]["full_smoothness"] for bond, group in groups.items()}
+    means = [one["mean"] for one in found.values()]
+    ends = np.array([one["interval"] for one in found.values()]).reshape(-1, 2).T
+    bars = {"array": list(ends[1] - means), "arrayminus": list(means - ends[0]), "thickness": 2, "width": 6}
+    texts = [
+        f"{bond}: mean {m:.1f}, zero forces {one['zero']:.1f}"
+        for m, (bond, one) in zip(means, found.items(), strict=True)
+    ]
+    common = {"x": list(found), "mode": "markers", "hovertext": texts, "hoverinfo": "text"}
+    style = {"color": ORANGE, "size": 9, "symbol": "diamond"}
+    figure.add_scatter(y=means, error_y=bars, marker=style, name="mean and 95 % interval", **common)
+    style = {"color": GREY, "size": 22, "symbol": "line-ew-open", "line": {"width": 3}}
+    figure.add_scatter(
+        y=[one["zero"] for one in found.values()], marker=style, name="mean of zero forces", **common
+    )
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=list(found), title="bond type")
+    figure.update_yaxes(title="FSD, 1/Å", rangemode="tozero")
+    return figure.to_plotly_json()
+
+
+def errors(systems: Systems) -> dict[str, Any]:
+    """FSD against force error, one point a system, coloured by bond type; behind them the same of zero forces."""
+    figure = go.Figure(layout=layout(560))
+    zero = {key: [system[f"zero_{key}"] for system in systems.values()] for key in ERROR_AXES}
+    style = {"symbol": "x-thin-open", "size": 7, "color": FAINT, "line": {"width": 1.5}}
+    names = [f"{escape(name)}, zero forces" for name in systems]
+    figure.add_scatter(
+        x=zero["full_forces_mae"], y=zero["full_smoothness"], mode="markers", name="zero forces", marker=style,
+        hovertext=names, hoverinfo="text", **links(systems),
+    )  # fmt: skip
+    for place, bond in enumerate(sorted({system["bond"] for system in systems.values()})):
+        some = {name: system for name, system in systems.items() if system["bond"] == bond}
+        style = {"color": COLOURS[place % len(COLOURS)], "size": 8, "opacity": 0.85}
+        style["symbol"] = SYMBOLS[place // len(COLOURS) % len(SYMBOLS)]
+        figure.add_scatter(
+            x=[system["full_forces_mae"] for system in some.values()],
+            y=[system["full_smoothness"] for system in some.values()],
+            mode="markers", name=escape(bond), marker=style, **links(some),
+            hovertext=[hover(name, system) for name, system in some.items()], hoverinfo="text",
+        )  # fmt: skip
+    for update, (key, title) in zip((figure.update_xaxes, figure.update_yaxes), ERROR_AXES.items(), strict=True):
+        update(title=title, **axis([system[key] for system in systems.values()]))
+    return figure.to_plotly_json()
+
+
+def axis(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with round numbers, or a linear one if there is a zero."""
+    if min(values) <= 0:
+        return {"type": "linear"}
+    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 2)
+    ticks = [float(f"{factor}e{decade}") for decade in decades for factor in (1, 2, 5)]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def links(systems: Systems) -> dict[str, list[str]]:
+    """What a click on a point of each opens: its scan, further down on the page."""
+    return {"customdata": [f"#{quote(name)}" for name in systems]}
+
+
+def hover(name: str, system: Mapping[str, Any]) -> str:
+    """What is said of a system under the mouse."""
+    lines = [
+        f"<b>{escape(name)}</b>",
+        f"FSD {system['full_smoothness']:.1f} 1/Å, zero forces {system['zero_full_smoothness']:.1f}",
+        f"steepest {system['steepest'] - system['equilibrium']:+.2f} Å from equilibrium",
+        f"away from it {system['windowed_smoothness']:.1f} 1/Å",
+        f"force MAE {system['full_forces_mae']:.3f} eV/Å, zero forces {system['zero_full_forces_mae']:.3f}",
+    ]
+    return "<br>".join([*lines, "click: its scan"])
+
+
+def drawn_scan(scan: Scan, energies: np.ndarray, forces: np.ndarray, system: Mapping[str, Any]) -> dict[str, Any]:
+    """What scan.js draws of a scan, every curve with None where the model has no finite value.
+
+    Args:
+        energies: model energies, (n_frames,), eV; drawn relative to the frame of lowest reference energy.
+        forces: model forces, (n_frames, n_atoms, 3), eV/Å.
+        system: its entry of "systems" in the result.
+    """
+    curves, k = deviation_curves(scan, forces, FLOOR), scan.equilibrium
+    reference = scan.energies - scan.energies[k]
+    steepest, found = curves.steepest, np.abs(curves.slope)
+    wall = 3 * reference[k:].max()
+    return {
+        "lengths": numbers(scan.lengths),
+        "reference_energies": numbers(reference),
+        "energies": numbers(energies - energies[k]),
+        "energy_top": float(min(wall, reference.max()) if wall > 0 else reference.max()) or None,
+        "reference_deviations": numbers(np.maximum(curves.reference, SHALLOWEST)),
+        "deviations": numbers(np.maximum(curves.model, SHALLOWEST)),
+        "floor": FLOOR**2,
+        "log_ratio": numbers(curves.log_ratio),
+        "slope": numbers(found),
+        "equilibrium": k,
+        "steepest": steepest if np.isfinite(found[steepest]) else None,
+        "zero_smoothness": system["zero_full_smoothness"],
+        "bond": escape(scan.bond),
+        "title": " ".join(title_parts(scan.name, system)),
+    }
+
+
+def title_parts(name: str, system: Mapping[str, Any]) -> Iterator[str]:
+    """Name and scores of a system."""
+    yield f"{name}:"
+    if system["failure"]:
+        yield system["failure"]
+        return
+    yield f"FSD {system['full_smoothness']:.1f} 1/Å (zero forces {system['zero_full_smoothness']:.1f}),"
+    yield f"away from equilibrium {system['windowed_smoothness']:.1f}, force MAE {system['full_forces_mae']:.3f} eV/Å"
+
+
+def numbers(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    """With five digits, None where a value is not finite."""
+    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
