@@ -7,7 +7,10 @@ from omegaconf import DictConfig, OmegaConf
 
 RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
     "between 0 and 4294967295": (lambda value: 0 <= value < 2**32, ("seed",)),
-    "between 0 and 1": (lambda value: 0 <= value <= 1, ("schedule.warmup", "schedule.final")),
+    "between 0 and 1": (
+        lambda value: 0 <= value <= 1,
+        ("callbacks.ema.decay", "schedule.warmup", "schedule.final"),
+    ),
     "a number of at least 0": (
         lambda value: 0 <= value < inf,
         (

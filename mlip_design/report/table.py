@@ -41,6 +41,5 @@ class Table:
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[float | str | None]]
-    caption: str = ""
     can_filter: bool = False
     """Whether a field above it keeps the rows that hold what is typed."""
