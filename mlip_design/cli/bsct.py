@@ -11,6 +11,7 @@ def bsct(args: argparse.Namespace) -> int:
     from mlip_design.bsct.result import save_facts
     from mlip_design.bsct.scoring import score
     from mlip_design.evaluator import is_calculator
+    from mlip_design.report.bsct_page import write_bsct_page
     from mlip_design.report.bsct_terminal import print_result
 
     if is_calculator(args.model) and (args.device or args.dtype):
@@ -25,6 +26,7 @@ def bsct(args: argparse.Namespace) -> int:
         return 130
     if args.out is not None:
         result.save(args.out)
+        write_bsct_page(args.out)
     if args.json is not None:
         save_facts(args.json, result.facts)
     print_result(result.facts, args.out)
@@ -36,6 +38,10 @@ def check_places(out: Path | None, json: Path | None) -> None:
     """Raise ValueError for files that could not be written when the work is done."""
     if out is not None and out.exists() and not out.is_dir():
         raise ValueError(f"--out: {out} is a file, expected a folder or a new name")
+    if out is not None and (out / "results.json").exists():
+        raise ValueError(
+            f"--out: {out} is a run, whose report.html would be written over; such as {out / 'bsct'} is free"
+        )
     if json is not None and (json.is_dir() or not json.parent.is_dir()):
         raise ValueError(f"--json: {json} cannot be a file, expected one in a folder that exists")
 
@@ -56,7 +62,7 @@ def add_bsct(groups: argparse._SubParsersAction) -> None:
         metavar="DIR",
         help="scans in the published layout, or a tar archive of it",
     )
-    add("--out", type=Path, metavar="DIR", help="folder for result.json and predictions.npz")
+    add("--out", type=Path, metavar="DIR", help="folder for result.json, predictions.npz and report.html")
     add("--json", type=Path, metavar="FILE", help="write result.json to FILE, too")
     add("--limit", type=positive, metavar="N", help="that many systems only, taken in turn from the bond types")
     add("--bonds", metavar="TYPES", help="these bond types only, such as C-C,N-O")

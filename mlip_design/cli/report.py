@@ -17,10 +17,11 @@ def report(args: argparse.Namespace) -> int:
 
 def add_report(groups: argparse._SubParsersAction) -> None:
     text = (
-        "Write report.html into a run folder; of a folder of runs, one for every run and one that compares them."
+        "Write report.html into a run folder or that of a BSCT result; of a folder of runs, one for every run and one "
+        "that compares them."
     )
     command = groups.add_parser("report", help="pages to look at runs and sweeps", description=text)
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="a run, or a folder that holds runs")
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="a run, a result, or a folder of runs")
     add_metrics(command)
     add_rule(command)
     command.set_defaults(run=report)
