@@ -52,6 +52,23 @@ def test_runs_of_other_defaults_are_not_seeds_of_one_variant(tmp_path):
     assert variants(tmp_path) == {"weight_decay=0.01": [1], "weight_decay=0.001": [2]}
 
 
+def test_a_variant_that_is_trained_again_is_known_by_its_label(tmp_path):
+    """By what its command composes, also where another run of it was written in more words."""
+    write_run(tmp_path / "a" / "0", ["sweep=pareto"], seed=1)
+    write_run(tmp_path / "a" / "1", ["sweep=pareto", "model=smooth_attn"], seed=2)
+    write_run(tmp_path / "a" / "2", ["sweep=pareto", "model=baseline"], 0.2)
+    before = compare(load_runs([tmp_path / "a"])[0]).variants
+    for i, variant in enumerate(before):
+        write_run(tmp_path / "b" / str(i), variant.overrides, 0.1 + i / 10, seed=7)
+    write_run(tmp_path / "b" / "9", [], 0.1, seed=8)
+    after = compare(load_runs([tmp_path / "b"])[0], known=before).variants
+    assert [variant.label for variant in before] == ["model=smooth_attn", "model=baseline"]
+    assert [(variant.label, len(variant.runs)) for variant in after] == [
+        ("model=smooth_attn", 2),
+        ("model=baseline", 1),
+    ]
+
+
 @pytest.mark.parametrize("content", ["seed: [7", "7", None])
 def test_without_a_configuration_that_can_be_read_the_overrides_decide(tmp_path, content):
     for i, seed in enumerate((1, 2)):

@@ -38,12 +38,13 @@ class Variant:
 
     @property
     def overrides(self) -> list[str]:
-        """Those of its first run, but for the seed and the sweep to which that run belonged."""
-        return [override for override in self.runs[0].overrides if not OF_A_RUN.match(override)]
+        """Those of its most explicit run, but for the seed and the sweep to which that run belonged."""
+        explicit = max(self.runs, key=lambda run: len(run.choices))
+        return [override for override in explicit.overrides if not OF_A_RUN.match(override)]
 
     @property
     def command(self) -> str:
-        """What trains its first run again."""
+        """What trains it again, with the seed of its first run."""
         return shlex.join(["python", "train.py", *self.overrides, f"seed={self.runs[0].seed}"])
 
     def mean(self, name: str) -> float:
@@ -63,7 +64,7 @@ def group_runs(
     groups: dict[tuple, dict[int, Run]] = {}
     repeated = {}
     for run in runs:
-        seeds = groups.setdefault(tuple(run.settings.items()), {})
+        seeds = groups.setdefault(items(run.settings), {})
         if run.seed in seeds:
             repeated[str(run.folder)] = f"repeats seed {run.seed} of {seeds[run.seed].folder}"
         else:
@@ -73,14 +74,22 @@ def group_runs(
     labels = [label(chosen, differing, short=True) for chosen in choices]
     if len(set(labels)) < len(labels):
         labels = [label(chosen, differing, short=False) for chosen in choices]
-    earlier = {tuple(variant.choices.items()): variant.label for variant in known}
-    labels = [earlier.get(tuple(chosen.items()), name) for chosen, name in zip(choices, labels, strict=True)]
+    earlier = {items(words): one.label for one in known for words in (one.choices, one.runs[0].settings)}
+    labels = [
+        earlier.get(key) or earlier.get(items(chosen), name)
+        for key, chosen, name in zip(groups, choices, labels, strict=True)
+    ]
     variants = [
         Variant(name, chosen, tuple(seeds[seed] for seed in sorted(seeds)))
         for name, chosen, seeds in zip(labels, choices, groups.values(), strict=True)
     ]
     shared = {key: value for key, value in choices[0].items() if key not in differing} if choices else {}
     return variants, shared, repeated
+
+
+def items(words: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """A mapping as a key of another one."""
+    return tuple(words.items())
 
 
 def choices_of(groups: list[list[Run]]) -> list[dict[str, str]]:
