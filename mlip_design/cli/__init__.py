@@ -9,6 +9,7 @@ import sys
 from mlip_design.cli.arguments import Parser
 from mlip_design.cli.bsct import add_bsct
 from mlip_design.cli.build_scans import add_build_scans
+from mlip_design.cli.compare import add_compare
 from mlip_design.cli.data import add_data
 from mlip_design.cli.report import add_report
 from mlip_design.cli.selection import add_finalists, add_select, add_watch
@@ -19,6 +20,7 @@ def build_parser() -> Parser:
     groups = parser.add_subparsers(metavar="GROUP", required=True)
     add_bsct(groups)
     add_build_scans(groups)
+    add_compare(groups)
     add_data(groups)
     add_select(groups)
     add_finalists(groups)
