@@ -46,7 +46,7 @@ def bonds(systems: Systems, groups: Mapping[str, Mapping[str, Any]]) -> dict[str
     )  # fmt: skip
     found = {escape(bond): group["keys"]["full_smoothness"] for bond, group in groups.items()}
     means = [one["mean"] for one in found.values()]
-    ends = np.array([one["interval"] for one in found.values()]).reshape(-1, 2).T
+    ends = np.array([one["interval"] or [one["mean"]] * 2 for one in found.values()]).reshape(-1, 2).T
     bars = {"array": list(ends[1] - means), "arrayminus": list(means - ends[0]), "thickness": 2, "width": 6}
     texts = [
         f"{bond}: mean {m:.1f}, zero forces {one['zero']:.1f}"

@@ -36,12 +36,12 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     counts = ("systems", f"{facts['count']:,}", f"{failed:,} without a prediction, {left_out:,} left out")
     if not facts["count"]:
         return [counts]
-    low, high = full["interval"]
+    interval = "95 %: {:.1f} to {:.1f}; ".format(*full["interval"]) if full["interval"] else ""
     return [
         (
             "force smoothness deviation",
             f"{full['mean']:.1f} 1/Å",
-            f"95 %: {low:.1f} to {high:.1f}; zero forces {full['zero']:.1f}",
+            f"{interval}zero forces {full['zero']:.1f}",
         ),
         ("away from equilibrium", f"{away['mean']:.1f} 1/Å", f"zero forces {away['zero']:.1f}"),
         ("force MAE", f"{forces['mean']:.3f} eV/Å", f"zero forces {forces['zero']:.3f}"),
