@@ -118,7 +118,8 @@ def predict_frames(model: Model, numbers: np.ndarray, positions: np.ndarray, _in
         return evaluator_of(model)([Structure(numbers, frame, **MOLECULE) for frame in positions])
     except UnknownElementError as error:
         nothing = np.full(positions.shape, np.nan)
-        return Predictions(nothing[:, 0, 0], list(nothing), dict.fromkeys(range(len(positions)), str(error)))
+        reason = str(error).removeprefix("structure: ")
+        return Predictions(nothing[:, 0, 0], list(nothing), dict.fromkeys(range(len(positions)), reason))
 
 
 def _pieces(scans: Sequence[Scan], at_once: int) -> Iterator[Piece]:

@@ -47,7 +47,7 @@ def print_result(facts: Mapping[str, Any], out: Path | None) -> None:
     print_lines(console, "Left out", named(data["left_out"]))
     print_lines(console, "No usable prediction", named(facts["failed"]))
     if out is not None:
-        console.print(f"\nresult  {out}: result.json, predictions.npz", markup=False, soft_wrap=True)
+        console.print(f"\nresult  {out}: report.html, result.json, predictions.npz", markup=False, soft_wrap=True)
 
 
 def print_lines(console: Console, heading: str, lines: Iterable[str]) -> None:
@@ -94,9 +94,7 @@ def error_table(keys: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def statistics_cells(found: Mapping[str, Any], digits: int) -> list[str]:
     """Cells after the first of one key."""
-    interval = (
-        "" if found["interval"] is None else " to ".join(number(value, digits) for value in found["interval"])
-    )
+    interval = "" if found["interval"] is None else "–".join(number(value, digits) for value in found["interval"])
     mean, *others = (number(found[name], digits) for name in ("mean", "median", "percentile_95", "zero"))
     return [mean, interval, *others]
 

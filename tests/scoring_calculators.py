@@ -1,0 +1,53 @@
+"""Models for the tests of scoring: a Morse potential that fails, lies, takes its time or dies."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from ase.calculators.calculator import CalculationFailed
+from ase.calculators.morse import MorsePotential
+
+
+class Morse(MorsePotential):
+    """For any element; conservative."""
+
+    def __init__(self):
+        super().__init__(epsilon=1.0, r0=1.4, rho0=3.0, rcut1=8.0, rcut2=9.0)
+
+
+class Failing(Morse):
+    """No answer for the molecules of `elements` ("S", "SP") in some way: raise, nan or huge, beyond `longest` (Å)."""
+
+    def __init__(self, how: str, elements: str = "", longest: float = 0.0):
+        super().__init__()
+        self.how, self.elements, self.longest = how, elements, longest
+
+    def calculate(self, atoms, *arguments):
+        super().calculate(atoms, *arguments)
+        if not set(self.elements) <= set(atoms.symbols) or atoms.get_all_distances().max() < self.longest:
+            return
+        if self.how == "raise":
+            raise CalculationFailed("SCF not converged\nin 50 steps")
+        self.results["forces"] = self.results["forces"] + {"nan": np.nan, "huge": 1e200}[self.how]
+
+
+class Slow(Morse):
+    """Writes a line to `folder`/log for everything it computes, then takes `seconds`."""
+
+    def __init__(self, folder: str, seconds: float = 0.0):
+        super().__init__()
+        self.log, self.seconds = Path(folder) / "log", seconds
+
+    def calculate(self, atoms, *arguments):
+        with open(self.log, "a") as log:
+            log.write(f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')}\n")
+        time.sleep(self.seconds)
+        super().calculate(atoms, *arguments)
+
+
+class Deadly(Morse):
+    """Ends its process, as the system does when memory runs out."""
+
+    def calculate(self, *_):
+        os._exit(9)

@@ -1,0 +1,209 @@
+"""Predictions along scans: never stale, resumed after a kill, spread over processes, never a silent NaN."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_run
+import torch
+from checkpoints import contents
+
+from mlip_design.bsct import PUBLISHED_KEYS
+from mlip_design.bsct.predict import Model, evaluator_of, predict
+from mlip_design.bsct.scoring import score
+from mlip_design.cli import main
+from mlip_design.evaluator import open_evaluator
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache of its own for every test."""
+    monkeypatch.setenv("MLIP_DESIGN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "predictions"
+
+
+@pytest.fixture(scope="module")
+def scans():
+    """Five scans of twenty frames."""
+    return tiny_run.few_scans()
+
+
+@pytest.fixture(scope="module")
+def data(scans, tmp_path_factory) -> Path:
+    """The same on disk."""
+    return tiny_run.write_scans(scans, tmp_path_factory.mktemp("data") / "scans")
+
+
+def slow(folder: Path, seconds: float = 0.0) -> Model:
+    return Model("scoring_calculators:Slow", (f"folder={folder}", f"seconds={seconds}"))
+
+
+def failing(**arguments) -> Model:
+    return Model("scoring_calculators:Failing", tuple(f"{key}={value}" for key, value in arguments.items()))
+
+
+def same(one, other) -> bool:
+    return all(
+        np.array_equal(a.energies, b.energies) and np.array_equal(a.forces, b.forces)
+        for a, b in zip(one.predicted, other.predicted, strict=True)
+    )
+
+
+def test_the_second_time_nothing_is_computed(scans, tmp_path):
+    model = slow(tmp_path)
+    first, second = predict(model, scans), predict(model, scans)
+    assert len((tmp_path / "log").read_text().splitlines()) == 100
+    assert (first.n_known, second.n_known) == (0, 100)
+    assert same(first, second)
+
+
+def test_a_part_is_known_from_the_whole(scans, tmp_path):
+    model = slow(tmp_path)
+    predict(model, scans)
+    assert predict(model, scans[1:3]).n_known == 40
+
+
+def test_other_positions_are_computed(scans, tmp_path):
+    model = slow(tmp_path)
+    predict(model, scans[:1])
+    moved = tiny_run.every(scans[0], 1)
+    moved.positions[13, 0, 0] += 1e-12
+    assert predict(model, [moved]).n_known == 10
+
+
+def test_a_checkpoint_trained_further_is_another_model(scans, tmp_path):
+    """The same path, other weights: what tools that go by the path get wrong."""
+    path, content = tmp_path / "model.ckpt", contents()
+    torch.save(content, path)
+    model = Model(str(path))
+    first = predict(model, scans[:1])
+    for value in content["state_dict"].values():
+        if value.is_floating_point() and value.ndim == 2:
+            value *= 1.01
+    torch.save(content, path)
+    evaluator_of.cache_clear()
+    second = predict(model, scans[:1])
+    assert second.n_known == 0
+    assert not same(first, second)
+
+
+@pytest.mark.parametrize("junk", [b"", b"PK\x03\x04 junk"])
+def test_a_damaged_file_is_computed_again(scans, tmp_path, cache, junk):
+    model = slow(tmp_path)
+    first = predict(model, scans[:1])
+    damaged, *_ = cache.glob("*/*.npz")
+    damaged.write_bytes(junk)
+    second = predict(model, scans[:1])
+    assert second.n_known == 10
+    assert same(first, second)
+
+
+def test_a_cache_that_cannot_be_written(scans, tmp_path, cache):
+    cache.parent.write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match="the cache cannot be written") as caught:
+        assert predict(slow(tmp_path), scans).n_known == 0
+    assert len(caught) == 1
+
+
+def test_processes_change_nothing(scans, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLIP_DESIGN_CACHE", str(tmp_path / "one"))
+    one = predict(slow(tmp_path, 0.02), scans)
+    monkeypatch.setenv("MLIP_DESIGN_CACHE", str(tmp_path / "two"))
+    (tmp_path / "log").unlink()
+    two = predict(slow(tmp_path, 0.02), scans, workers=2)
+    calls = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    assert len({process for process, _ in calls}) == 2
+    assert str(os.getpid()) not in {process for process, _ in calls}
+    assert {threads for _, threads in calls} == {"1"}
+    assert len(calls) == 100
+    assert same(one, two)
+
+
+def test_a_process_that_dies_is_one_line(data, capsys):
+    arguments = ["bsct", "scoring_calculators:Deadly", "--data", str(data), "--workers", "2"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert "killed" in error
+
+
+def test_killed_and_taken_up_again(data, tmp_path, cache):
+    """kill -9 in the middle: what was computed is not again, and the result is that of a run without a kill."""
+    arguments = ["bsct", "scoring_calculators:Slow", "--data", str(data), "--out", str(tmp_path / "out")]
+    arguments += ["--calculator-args", f"folder={tmp_path}", "seconds=0.02"]
+    command = [sys.executable, "-m", "mlip_design", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(cache.glob("*/*.npz"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out").exists()
+    log = tmp_path / "log"
+    computed = len(log.read_text().splitlines())
+    assert 30 <= computed < 100
+
+    assert main(arguments) == 0
+    facts = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert facts["frames_from_cache"] >= 30
+    assert len(log.read_text().splitlines()) == computed + 100 - facts["frames_from_cache"]
+    morse = score(Model("scoring_calculators:Morse"), data).facts
+    assert facts["keys"] == morse["keys"]
+
+
+@pytest.mark.parametrize("how, reason", [("raise", "SCF not converged in 50 steps"), ("nan", "are not finite")])
+def test_failures_are_named_and_never_averaged(data, how, reason):
+    """Of one system; the others keep their mean, and there is no published one."""
+    whole = score(Model("scoring_calculators:Morse"), data).facts
+    facts = score(failing(how=how, elements="P"), data).facts
+    (name,) = facts["failed"]
+    assert "20 of 20 frames, the first is frame 0" in facts["failed"][name] and reason in facts["failed"][name]
+    assert facts["count"] == 4 and facts["systems"][name]["failure"] == facts["failed"][name]
+    assert facts["systems"][name]["full_smoothness"] is None
+    others = [system["full_smoothness"] for other, system in whole["systems"].items() if other != name]
+    for key in PUBLISHED_KEYS:
+        assert facts["keys"][key]["published_mean"] is None
+    assert facts["keys"]["full_smoothness"]["mean"] == pytest.approx(sum(others) / 4, rel=1e-12)
+    assert facts["keys"]["full_smoothness"]["mean"] != whole["keys"]["full_smoothness"]["mean"]
+    assert any("1 of 5 systems have no usable prediction" in warning for warning in facts["warnings"])
+
+
+def test_a_part_of_the_frames_fails(data):
+    """What the bad frames do not enter is kept in the system's entry."""
+    facts = score(failing(how="nan", longest=6.5), data).facts
+    some = [system for system in facts["systems"].values() if system["failure"]]
+    assert some and any(system["compress_smoothness"] is not None for system in some)
+    assert all(system["full_smoothness"] is None for system in some)
+    assert facts["count"] == 5 - len(some)
+
+
+def test_forces_beyond_all_bounds(data):
+    """Finite, but their squares are not."""
+    facts = score(failing(how="huge", elements="P"), data).facts
+    assert list(facts["failed"].values()) == ["forces are too large to score"]
+
+
+def test_no_usable_prediction_at_all(data, capsys):
+    arguments = ["--calculator-args", "how='nan'", "--data", str(data)]
+    assert main(["bsct", "scoring_calculators:Failing", *arguments]) == 1
+    assert "0 of 5 systems" in capsys.readouterr().out
+
+
+def test_failures_are_tried_again(scans, tmp_path):
+    model = failing(how="raise")
+    predict(model, scans[:1])
+    assert predict(model, scans[:1]).n_known == 0
+
+
+def test_the_fingerprint_is_that_of_the_evaluator(scans):
+    model = Model("scoring_calculators:Morse")
+    assert evaluator_of(model).fingerprint == open_evaluator(model.name).fingerprint
