@@ -167,7 +167,7 @@ def test_structures_that_are_no_single_molecule_are_left_out(tmp_path):
     status, record = build(tmp_path / "out", str(tmp_path / "both.xyz"), "--calculator", EMT_NAME, *QUICK)
     assert status == 1
     reasons = [entry["reason"] for entry in record["left_out"]]
-    assert reasons == ["2 molecules; bond scans take one molecule", "periodic; bond scans take one molecule"]
+    assert reasons == ["molecules: 2; bond scans take one molecule", "periodic; bond scans take one molecule"]
 
 
 def test_methanol_with_xtb_from_its_smiles(tmp_path):

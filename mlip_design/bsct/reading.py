@@ -1,6 +1,7 @@
 """One system of the published layout (see `scans`), read and checked.
 
-The bond length of frame i is `linspace(first, last, count)[i]` with `perturb_range = (first, last, count)`.
+The bond length of frame i, or the coordinate of another kind of scan (see `coordinates`), is
+`linspace(first, last, count)[i]` with `perturb_range = (first, last, count)`.
 The positions must agree with it to `LENGTH_TOLERANCE`. Frames whose reference energy is NaN are dropped.
 `unperturbed.xyz` is part of the layout but carries nothing a scan needs, so it is not read.
 """
@@ -10,31 +11,34 @@ import io
 import numpy as np
 from ase.symbols import Symbols
 
+from mlip_design.bsct.coordinates import N_ATOMS, coordinate, kind_of
 from mlip_design.bsct.frames import Frame, read_frames
 from mlip_design.bsct.layout import ScanError, SystemFiles
 from mlip_design.bsct.scan import Scan
 
+NUMBER_WORDS = {2: "two", 3: "three", 4: "four"}
 LENGTH_TOLERANCE = 1e-4  # Å; coordinates with 8 decimals agree to 2e-8, a frame is about 0.02 Å
 
 
 def read_system(system: SystemFiles) -> Scan:
     """Read and check one system; frames whose reference energy is NaN are dropped. Raises ScanError."""
-    bond_index, lengths = _read_partition(system)
+    bond_index, atoms, lengths = _read_partition(system)
+    kind = kind_of(system.bond)
     frames = read_frames(system, len(lengths))
     numbers, energies = frames[0].numbers, np.array([frame.energy for frame in frames])
     kept = np.flatnonzero(~np.isnan(energies))
     if len(kept) < 2:
         raise ScanError(f"{system.location}: {len(kept)} of {len(frames)} frames have an energy, at least 2 must")
-    if bond_index.max() >= len(numbers):
+    if max(bond_index.max(), atoms.max()) >= len(numbers):
         raise ScanError(f"{system.location}/partition.npz: bond_index {bond_index} of {len(numbers)} atoms")
 
     for frame_index in kept:
         location = f"{system.location}/atoms_{frame_index}.xyz"
         _check_frame(frames[frame_index], location, numbers)
-        distance = np.linalg.norm(np.subtract(*frames[frame_index].positions[bond_index]))
-        if abs(distance - lengths[frame_index]) > LENGTH_TOLERANCE:
+        length = coordinate(kind, frames[frame_index].positions, atoms)
+        if not abs(length - lengths[frame_index]) <= LENGTH_TOLERANCE:
             raise ScanError(
-                f"{location}: bond {bond_index} is {distance:.6f} Å long, perturb_range gives "
+                f"{location}: {kind} {atoms} is {length:.6f} Å long, perturb_range gives "
                 f"{lengths[frame_index]:.6f} Å (tolerance {LENGTH_TOLERANCE} Å)"
             )
     return Scan(
@@ -49,8 +53,8 @@ def read_system(system: SystemFiles) -> Scan:
     )
 
 
-def _read_partition(system: SystemFiles) -> tuple[np.ndarray, np.ndarray]:
-    """The two atoms of the bond, (2,), and the bond length of every frame, (n_frames,), Å."""
+def _read_partition(system: SystemFiles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two atoms of the bond, (2,), those of the coordinate, and the coordinate of every frame, (n_frames,), Å."""
     location = f"{system.location}/partition.npz"
     if "partition.npz" not in system.readers:
         raise ScanError(f"{location}: missing")
@@ -58,6 +62,7 @@ def _read_partition(system: SystemFiles) -> tuple[np.ndarray, np.ndarray]:
         content = io.BytesIO(system.readers["partition.npz"]())
         with np.load(content, allow_pickle=False) as archive:
             bond, bond_index, perturb_range = map(archive.get, ("bond", "bond_index", "perturb_range"))
+            atoms = archive.get("atoms", bond_index)
     except Exception as error:  # zip, zlib and NumPy raise many kinds on damaged files
         raise ScanError(f"{location}: unreadable ({error!r})") from error
     if bond is None or bond_index is None or perturb_range is None:
@@ -65,16 +70,17 @@ def _read_partition(system: SystemFiles) -> tuple[np.ndarray, np.ndarray]:
 
     if str(bond) != system.bond:
         raise ScanError(f"{location}: bond is {str(bond)!r}, its folder says {system.bond!r}")
-    whole = bond_index.shape == (2,) and np.issubdtype(bond_index.dtype, np.integer)
-    if not whole or bond_index.min() < 0 or bond_index[0] == bond_index[1]:
-        raise ScanError(f"{location}: bond_index is {bond_index}, expected two different atoms")
+    for key, found, count in (("bond_index", bond_index, 2), ("atoms", atoms, N_ATOMS[kind_of(system.bond)])):
+        whole = found.shape == (count,) and np.issubdtype(found.dtype, np.integer)
+        if not whole or found.min() < 0 or len(np.unique(found)) < count:
+            raise ScanError(f"{location}: {key} is {found}, expected {NUMBER_WORDS[count]} different atoms")
     if perturb_range.shape != (3,) or perturb_range.dtype.kind not in "iuf":
         raise ScanError(f"{location}: perturb_range is {perturb_range}, expected (first, last, count)")
     first, last, count = perturb_range
     if not (np.isfinite(perturb_range).all() and 0 < first < last and count >= 2 and count == int(count)):
         raise ScanError(f"{location}: perturb_range is {perturb_range}, expected 0 < first < last, count >= 2")
     _check_frame_names(system, int(count))
-    return bond_index.astype(np.int64), np.linspace(first, last, int(count))
+    return bond_index.astype(np.int64), atoms.astype(np.int64), np.linspace(first, last, int(count))
 
 
 def _check_frame_names(system: SystemFiles, count: int) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 from mlip_design.cli.arguments import need, positive, write_json
 
+KINDS = ("bond", "angle", "torsion", "approach")
+
 
 def build_scans(args: argparse.Namespace) -> int:
+    from mlip_design.bsct.building.kinds import usual_range
     from mlip_design.bsct.building.recipe import Recipe, bond_types, from_files, from_smiles
     from mlip_design.bsct.building.run import build_scans as build
     from mlip_design.report.build_terminal import print_build
@@ -17,7 +20,7 @@ def build_scans(args: argparse.Namespace) -> int:
         need("rdkit")
     recipe = Recipe(
         kind=args.kind,
-        range=tuple(args.range),
+        range=usual_range(args.kind, args.range),
         frames=args.frames,
         radii_factor=args.radii_factor,
         bonds=bond_types(args.bonds),
@@ -44,11 +47,11 @@ def add_build_scans(groups: argparse._SubParsersAction) -> None:
     add("--calculator", required=True, metavar="MODULE:CALLABLE", help="ASE calculator, checkpoint or run folder")
     add("--calculator-args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the callable")
     add("--out", type=Path, required=True, metavar="DIR", help="new folder, or one to go on with")
-    add("--kind", choices=["bond"], default="bond", help="what is scanned (default: %(default)s)")
+    add("--kind", choices=KINDS, default="bond", help="what is scanned (default: %(default)s)")
     text = "relax first, to forces below 0.01 eV/Å in at most 500 steps of BFGS (default: yes)"
     add("--relax", action=argparse.BooleanOptionalAction, default=True, help=text)
-    text = "first and last bond length in sums of the covalent radii (default: 0.5 2)"
-    add("--range", nargs=2, type=float, default=[0.5, 2.0], metavar=("FIRST", "LAST"), help=text)
+    text = "sums of the covalent radii (bond: 0.5 2, approach: 1 4) or degrees (angle: 60 170, torsion: 2 358)"
+    add("--range", nargs=2, type=float, metavar=("FIRST", "LAST"), help=text)
     add("--frames", type=positive, default=100, help="frames of a scan (default: %(default)s)")
     text = "atoms are bonded below this many sums of their covalent radii (default: %(default)s)"
     add("--radii-factor", type=float, default=1.3, help=text)

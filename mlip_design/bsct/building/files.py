@@ -41,23 +41,29 @@ def quoted(words: Iterable[str]) -> str:
 
 
 def partition(
-    group: str, atoms: Iterable[int], labels: np.ndarray, perturb_range: tuple[float, float, int], axis: np.ndarray
+    group: str,
+    bond: Iterable[int],
+    labels: np.ndarray,
+    perturb_range: tuple[float, float, int],
+    axis: np.ndarray,
+    **further: np.ndarray,
 ) -> bytes:
     """Content of `partition.npz`.
 
-    group: bond type. atoms: the two of the bond. labels: side of every atom, (n_atoms,). perturb_range: first and last
+    group: bond type. bond: its two atoms. labels: side of every atom, (n_atoms,). perturb_range: first and last
     bond length (Å) and how many. axis: unit vector along the bond from side 0 to side 1, (3,); `rotation` turns it
-    onto x.
+    onto x. further: arrays beside these.
     """
     x, y, z = Rotation.align_vectors([[1, 0, 0]], [axis])[0].as_euler("xyz", degrees=True)
     buffer = io.BytesIO()
     np.savez(
         buffer,
         bond=np.array(group),
-        bond_index=np.array(atoms, dtype=np.int64),
+        bond_index=np.array(bond, dtype=np.int64),
         labels=labels,
         perturb_range=np.array(perturb_range, dtype=float),
         rotation=np.array(f"{x:.2f}x,{y:.2f}y,{z:.2f}z"),
         unit_vec=axis,
+        **further,
     )
     return buffer.getvalue()

@@ -19,8 +19,9 @@ import numpy as np
 
 from mlip_design.bsct.building.bonds import find_bonds
 from mlip_design.bsct.building.files import extxyz, partition
+from mlip_design.bsct.building.kinds import find_motions
 from mlip_design.bsct.building.label import label, relax
-from mlip_design.bsct.building.motions import Motion, find_motions
+from mlip_design.bsct.building.motions import Motion
 from mlip_design.bsct.building.recipe import Recipe, Source
 from mlip_design.structures import Structure, from_atoms
 
@@ -104,7 +105,8 @@ def scan(out: Path, recipe: Recipe, index: int, source: str, system_id: str) -> 
             if not (folder / name).exists():
                 write(out, folder / name, frame(content, recipe, info))
         perturb_range = (*motion.ends, recipe.frames)
-        content = partition(motion.group, motion.atoms, motion.labels, perturb_range, motion.axis)
+        further = {} if motion.atoms == motion.bond else {"atoms": np.array(motion.atoms)}
+        content = partition(motion.group, motion.bond, motion.labels, perturb_range, motion.axis, **further)
         write(out, folder / "partition.npz", content)
     failures = Counter(filter(None, (failure_of(folder / name) for name in names)))
     made = Made(recipe.frames - failures.total(), failures)

@@ -1,15 +1,16 @@
-"""The ways a structure can be moved for a scan, and why others are left out."""
+"""What a structure can be moved along for a scan, and what stands for the rest."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
+from scipy.spatial.transform import Rotation
 
-from mlip_design.bsct.building.bonds import find_bonds, pieces, radii_sum, sides, stretch
-from mlip_design.bsct.building.recipe import Recipe
+from mlip_design.bsct.building.bonds import radii_sum, stretch
+from mlip_design.bsct.coordinates import angle_of, lever
 from mlip_design.structures import Structure
 
 STRUCTURE = "structure"
@@ -25,15 +26,16 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """A path of a structure along one coordinate.
+    """A path of a structure along one coordinate, by which two rigid sides move, as much the one as the other.
 
-    group: folder of its scan, such as "C-N". atoms: those that the coordinate is measured between. labels: side of
-    every atom, (n_atoms,) int32, 0 or 1. ends: first and last coordinate, Å. axis: unit vector from side 0 to side 1,
-    (3,). at: coordinate (Å) -> structure.
+    group: folder of its scan, such as "C-N". atoms: those that the coordinate is measured between. bond: the two, one
+    of each side, between which it is cut. labels: side of every atom, (n_atoms,) int32, 0 or 1. ends: first and last
+    coordinate, Å. axis: unit vector that the sides move along or turn about, (3,). at: coordinate (Å) -> structure.
     """
 
     group: str
     atoms: tuple[int, ...]
+    bond: tuple[int, int]
     labels: np.ndarray
     ends: tuple[float, float]
     axis: np.ndarray
@@ -44,42 +46,21 @@ class Motion:
         return f"{index:04d}_{'-'.join(map(str, self.atoms))}"
 
 
-def find_motions(structure: Structure, recipe: Recipe) -> Iterator[Motion | LeftOut]:
-    """All that a structure offers for the recipe's kind of scan."""
-    return KINDS[recipe.kind](structure, recipe)
-
-
-def molecule_bonds(structure: Structure, recipe: Recipe) -> list[tuple[int, int]]:
-    """Bonds of a molecule, pairs i < j."""
-    return find_bonds(structure.numbers, structure.positions, recipe.radii_factor)
-
-
-def bond_motions(structure: Structure, recipe: Recipe) -> Iterator[Motion | LeftOut]:
-    """Every bond that joins two otherwise separate sides, from and to multiples of the sum of the covalent radii."""
-    numbers, bonds = structure.numbers, molecule_bonds(structure, recipe)
-    n_pieces = pieces(len(numbers), bonds).max() + 1
-    if structure.pbc.any() or n_pieces > 1:
-        found = "periodic" if structure.pbc.any() else f"{n_pieces} molecules"
-        yield LeftOut(STRUCTURE, f"{found}; bond scans take one molecule")
-        return
-    for bond in bonds:
-        group = name_of(numbers, bond)
-        labels = sides(len(numbers), bonds, bond)
-        if not recipe.wants(group):
-            yield LeftOut(group, f"not among the bonds asked for ({','.join(recipe.bonds)})")
-        elif labels is None:
-            yield LeftOut(group, "in a ring: it has no two sides")
-        else:
-            first, last = (factor * radii_sum(numbers, bond) for factor in recipe.range)
-            axis = structure.positions[bond[1]] - structure.positions[bond[0]]
-            yield Motion(
-                group=group,
-                atoms=bond,
-                labels=labels,
-                ends=(first, last),
-                axis=axis / np.linalg.norm(axis),
-                at=partial(stretched, structure, bond, labels),
-            )
+def shift(
+    structure: Structure, group: str, bond: tuple[int, int], labels: np.ndarray, ends: tuple[float, float]
+) -> Motion:
+    """Two sides along the line between two atoms. ends: in sums of their covalent radii."""
+    radii = radii_sum(structure.numbers, bond)
+    axis = structure.positions[bond[1]] - structure.positions[bond[0]]
+    return Motion(
+        group=group,
+        atoms=bond,
+        bond=bond,
+        labels=labels,
+        ends=(ends[0] * radii, ends[1] * radii),
+        axis=axis / np.linalg.norm(axis),
+        at=partial(stretched, structure, bond, labels),
+    )
 
 
 def stretched(structure: Structure, bond: tuple[int, int], labels: np.ndarray, length: float) -> Structure:
@@ -87,10 +68,40 @@ def stretched(structure: Structure, bond: tuple[int, int], labels: np.ndarray, l
     return replace(structure, positions=stretch(structure.positions, bond, labels, length))
 
 
+def turn(
+    structure: Structure,
+    kind: str,
+    atoms: tuple[int, ...],
+    bond: tuple[int, int],
+    labels: np.ndarray,
+    ends: tuple[float, float],
+    axis: np.ndarray,
+) -> Motion:
+    """Two sides about an axis through the bond's first atom. axis: (3,), of any length. ends: degrees."""
+    arm = lever(kind, structure.positions, atoms)
+    unit = axis / np.linalg.norm(axis)
+    start = angle_of(kind, structure.positions, atoms)
+    first, last = np.radians(ends)
+    return Motion(
+        group=f"{kind}_{name_of(structure.numbers, atoms)}",
+        atoms=atoms,
+        bond=bond,
+        labels=labels,
+        ends=(float(arm * first), float(arm * last)),
+        axis=unit,
+        at=lambda length: turned(structure, bond[0], labels, unit * (length / arm - start)),
+    )
+
+
+def turned(structure: Structure, centre: int, labels: np.ndarray, rotation: np.ndarray) -> Structure:
+    """The structure with its sides turned against each other about one atom. rotation: vector of the angle, (3,)."""
+    arms = structure.positions - structure.positions[centre]
+    forwards, backwards = (Rotation.from_rotvec(half * rotation).apply(arms) for half in (0.5, -0.5))
+    moved = np.where(labels[:, None], forwards, backwards)
+    return replace(structure, positions=moved + structure.positions[centre])
+
+
 def name_of(numbers: np.ndarray, atoms: tuple[int, ...]) -> str:
-    """Elements joined in alphabetical order, such as "C-N"."""
-    return "-".join(sorted(chemical_symbols[numbers[atom]] for atom in atoms))
-
-
-KINDS: dict[str, Callable[[Structure, Recipe], Iterator[Motion | LeftOut]]] = {"bond": bond_motions}
-"""Kind of scan -> what a structure offers for it."""
+    """Elements in a row, from the end that comes first in the alphabet, such as "C-N" or "C-C-O"."""
+    symbols = [chemical_symbols[numbers[atom]] for atom in atoms]
+    return "-".join(min(symbols, symbols[::-1]))

@@ -28,7 +28,7 @@ class Source(NamedTuple):
 class Recipe:
     """How scans are made.
 
-    kind: of scan, a key of `motions.KINDS`. range: first and last coordinate, in the unit of its kind. frames: how
+    kind: of scan, a key of `kinds.KINDS`. range: first and last coordinate, in the unit of its kind. frames: how
     many, equally spaced. radii_factor: two atoms are bonded below this many sums of their covalent radii. bonds: their
     types, such as ("C-N",), or `HEAVY` or `EVERY`. relax: whether structures are relaxed first. calculator, arguments:
     of `open_evaluator`.
@@ -44,9 +44,6 @@ class Recipe:
     arguments: tuple[str, ...]
 
     def __post_init__(self):
-        first, last = self.range
-        if not 0 < first < last < np.inf:
-            raise ValueError(f"--range: {first:g} {last:g}, expected 0 < first < last")
         if self.frames < 2:
             raise ValueError(f"--frames: {self.frames}, expected at least 2")
         if not 1 < self.radii_factor < 2:

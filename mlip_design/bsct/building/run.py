@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mlip_design.bsct.building.jobs import prepare, prepared, scan, write
-from mlip_design.bsct.building.motions import STRUCTURE, LeftOut, find_motions
+from mlip_design.bsct.building.kinds import find_motions
+from mlip_design.bsct.building.motions import STRUCTURE, LeftOut
 from mlip_design.bsct.building.recipe import Recipe, Source, evaluator_of, fingerprint
 from mlip_design.processes import Processes
 

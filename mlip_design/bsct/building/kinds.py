@@ -1,0 +1,151 @@
+"""The kinds of scan: what a structure offers for each. Bonds go by covalent radii, see `bonds`."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from mlip_design.bsct.building.bonds import find_bonds, pieces, sides
+from mlip_design.bsct.building.motions import STRUCTURE, LeftOut, Motion, name_of, shift, turn
+from mlip_design.bsct.building.recipe import Recipe
+from mlip_design.bsct.coordinates import across, arms
+from mlip_design.structures import Structure
+
+Found = Iterator[Motion | LeftOut]
+STRAIGHT = 0.05
+"""Å; a lever shorter than this has no direction to turn in."""
+
+
+class Kind(NamedTuple):
+    """A kind of scan: what finds it, its usual range, what that is measured in, and what the range must stay below."""
+
+    find: Callable[[Structure, Recipe], Found]
+    range: tuple[float, float]
+    unit: str
+    below: float
+
+
+class Molecule:
+    """The bonds of a molecule, and the choice among them."""
+
+    def __init__(self, structure: Structure, recipe: Recipe):
+        self.numbers, self.positions = structure.numbers, structure.positions
+        self.bonds = find_bonds(self.numbers, self.positions, recipe.radii_factor)
+        self.neighbors = defaultdict(list)
+        for i, j in self.bonds:
+            self.neighbors[i].append(j)
+            self.neighbors[j].append(i)
+        self.recipe = recipe
+
+    def wants(self, *atoms: int) -> bool:
+        """Whether all bonds along a chain of atoms are asked for."""
+        return all(self.recipe.wants(name_of(self.numbers, pair)) for pair in pairwise(atoms))
+
+    def sides(self, bond: tuple[int, int]) -> np.ndarray | None:
+        """See `bonds.sides`."""
+        return sides(len(self.numbers), self.bonds, bond)
+
+    def end(self, atom: int, beside: int) -> list[int]:
+        """The heaviest atom that is bonded to one, beside another, by a bond asked for; none if there is none."""
+        others = [other for other in self.neighbors[atom] if other != beside and self.wants(other, atom)]
+        return sorted(others, key=lambda other: (-self.numbers[other], other))[:1]
+
+
+def find_motions(structure: Structure, recipe: Recipe) -> Found:
+    """All that a structure offers for the recipe's kind of scan."""
+    molecule = Molecule(structure, recipe)
+    n_pieces = pieces(len(structure.numbers), molecule.bonds).max() + 1
+    expected, words = (2, "two molecules") if recipe.kind == "approach" else (1, "one molecule")
+    if structure.pbc.any() or n_pieces != expected:
+        found = "periodic" if structure.pbc.any() else f"molecules: {n_pieces}"
+        yield LeftOut(STRUCTURE, f"{found}; {recipe.kind} scans take {words}")
+    else:
+        yield from KINDS[recipe.kind].find(structure, molecule)
+
+
+def bond_motions(structure: Structure, molecule: Molecule) -> Found:
+    """Every bond that joins two otherwise separate sides."""
+    for bond in molecule.bonds:
+        group = name_of(structure.numbers, bond)
+        if not molecule.wants(*bond):
+            yield LeftOut(group, not_asked_for(molecule))
+        elif (labels := molecule.sides(bond)) is None:
+            yield LeftOut(group, "in a ring: it has no two sides")
+        else:
+            yield shift(structure, group, bond, labels, molecule.recipe.range)
+
+
+def angle_motions(structure: Structure, molecule: Molecule) -> Found:
+    """Every angle with an arm that can be cut off at the vertex."""
+    for vertex, neighbors in sorted(molecule.neighbors.items()):
+        for pair in combinations(sorted(neighbors), 2):
+            atoms = (pair[0], vertex, pair[1])
+            group = f"angle_{name_of(structure.numbers, atoms)}"
+            whole = {end: molecule.sides((vertex, end)) for end in pair}
+            free = [end for end in reversed(pair) if whole[end] is not None]
+            if not molecule.wants(*atoms):
+                yield LeftOut(group, not_asked_for(molecule))
+            elif not free:
+                yield LeftOut(group, "both arms in a ring: they cannot move apart")
+            else:
+                atoms = atoms if free[0] == pair[1] else atoms[::-1]
+                axis = np.cross(*arms(structure.positions, atoms))
+                if np.linalg.norm(axis) < STRAIGHT:
+                    yield LeftOut(group, "straight: it has no plane")
+                else:
+                    bond = (vertex, free[0])
+                    yield turn(structure, "angle", atoms, bond, whole[free[0]], molecule.recipe.range, axis)
+
+
+def torsion_motions(structure: Structure, molecule: Molecule) -> Found:
+    """Every bond with further bonds at both ends, turned once; the heaviest atoms at the ends give the angle."""
+    for bond in molecule.bonds:
+        first, last = molecule.end(bond[0], bond[1]), molecule.end(bond[1], bond[0])
+        if not (molecule.wants(*bond) and first and last):
+            continue
+        atoms = (*first, *bond, *last)
+        group = f"torsion_{name_of(structure.numbers, atoms)}"
+        labels = molecule.sides(bond)
+        levers = np.linalg.norm(across(structure.positions, atoms)[:2], axis=1)
+        if labels is None:
+            yield LeftOut(group, "in a ring: it has no two sides")
+        elif levers.min() < STRAIGHT:
+            yield LeftOut(group, "straight: it has no torsion angle")
+        else:
+            axis = structure.positions[bond[1]] - structure.positions[bond[0]]
+            yield turn(structure, "torsion", atoms, bond, labels, molecule.recipe.range, axis)
+
+
+def approach_motions(structure: Structure, molecule: Molecule) -> Found:
+    """Two molecules along the line between their closest atoms."""
+    labels = pieces(len(structure.numbers), molecule.bonds).astype(np.int32)
+    members = [np.flatnonzero(labels == side) for side in (0, 1)]
+    distances = cdist(*(structure.positions[atoms] for atoms in members))
+    closest = np.unravel_index(distances.argmin(), distances.shape)
+    pair = tuple(int(atoms[place]) for atoms, place in zip(members, closest, strict=True))
+    yield shift(structure, f"approach_{name_of(structure.numbers, pair)}", pair, labels, molecule.recipe.range)
+
+
+def not_asked_for(molecule: Molecule) -> str:
+    return f"not among the bonds asked for ({','.join(molecule.recipe.bonds)})"
+
+
+def usual_range(kind: str, given: Sequence[float] | None) -> tuple[float, float]:
+    """First and last coordinate in the unit of a kind, as given or as usual. Raises ValueError where there are none."""
+    first, last = given or KINDS[kind].range
+    below = KINDS[kind].below
+    if not 0 < first < last < below:
+        limit = f" < {below:g}" if np.isfinite(below) else ""
+        raise ValueError(f"--range: {first:g} {last:g}, expected 0 < first < last{limit} ({KINDS[kind].unit})")
+    return first, last
+
+
+KINDS = {
+    "bond": Kind(bond_motions, (0.5, 2.0), "sums of the covalent radii", np.inf),
+    "angle": Kind(angle_motions, (60.0, 170.0), "degrees", 180.0),
+    "torsion": Kind(torsion_motions, (2.0, 358.0), "degrees", 360.0),
+    "approach": Kind(approach_motions, (1.0, 4.0), "sums of the covalent radii", np.inf),
+}
