@@ -3,7 +3,6 @@
 import gc
 import math
 import os
-import secrets
 import signal
 import sys
 import traceback
@@ -33,15 +32,14 @@ from mlip_design.config import (
     BUGS,
     CONFIG_ERRORS,
     check_flags,
-    check_same_run,
     explain,
     model_arguments,
     one_line,
     register_resolvers,
-    resumed_config,
 )
 from mlip_design.data.datamodule import StructureDataModule
 from mlip_design.report.terminal import print_summary
+from mlip_design.run_folder import begun, check_same_run, remove_empty
 from mlip_design.sweep.record import is_over, recorded
 from mlip_design.task import DivergedError, Task
 
@@ -116,7 +114,8 @@ def job(config: DictConfig) -> list[float] | float | None:
         return trial(config, folder)
     try:
         with isolated(folder):
-            config, last_checkpoint = begun(config, folder)
+            overrides = list(HydraConfig.get().overrides.task)
+            config, last_checkpoint = begun(config, folder, overrides, is_trial=False)
             check_arguments(config)
             results = train(config, folder, last_checkpoint)
     except INPUT_ERRORS as error:
@@ -147,7 +146,7 @@ def trial(config: DictConfig, folder: Path) -> list[float] | float:
         announce(f"trial {folder.name} ({' '.join(overrides)})")
         try:
             with isolated(folder):
-                config, last_checkpoint = begun(config, folder)
+                config, last_checkpoint = begun(config, folder, overrides, is_trial=True)
                 check_arguments(config)
                 train(config, folder, last_checkpoint)
         except Exception as error:
@@ -191,37 +190,6 @@ def isolated(folder: Path) -> Iterator[None]:
         if wandb := sys.modules.get("wandb"):
             wandb.finish(exit_code=exit_code)
         remove_empty(folder)
-
-
-def begun(config: DictConfig, folder: Path) -> tuple[DictConfig, Path | None]:
-    """The configuration to run and the checkpoint to continue from, if any. No folder is used for two runs.
-
-    A trial of a sweep is continued without being asked to. A logger whose runs have an `id` gets one here, which a run
-    that is continued keeps.
-    """
-    overrides = list(HydraConfig.get().overrides.task)
-    last = folder / "checkpoints" / "last.ckpt"
-    is_trial, is_begun = HydraConfig.get().mode == RunMode.MULTIRUN, (folder / "config.yaml").exists()
-    if config.resume or (is_trial and is_begun):
-        others = overrides if config.resume else []
-        return resumed_config(folder, others), last if last.exists() else None
-    if is_begun:
-        raise ValueError(
-            f"{folder} already holds a run; continue it with resume={folder}, or choose another folder"
-        )
-    OmegaConf.update(config, "overrides", overrides, force_add=True)
-    if "id" in (config.logger or {}) and config.logger.id is None:
-        config.logger.id = secrets.token_hex(4)
-    return config, None
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a run folder in which nothing was written, and the folders around it, below here, made for it."""
-    here = Path.cwd()
-    for path in (folder, *(parent for parent in folder.parents if here in parent.parents)):
-        if path == here or not path.is_dir() or any(path.iterdir()):
-            break
-        path.rmdir()
 
 
 def refuse(error: BaseException, config: DictConfig | None = None) -> None:

@@ -16,7 +16,6 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from yaml import YAMLError
 
 from mlip_design.data.bundled import bundled_path
-from mlip_design.sweep.record import recorded
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 """What a wrong configuration or wrong input raises before training starts."""
@@ -67,30 +66,6 @@ def model_arguments(config: DictConfig) -> dict:
     arguments = OmegaConf.to_container(config.model, resolve=True)
     arguments.pop("attention", None)
     return arguments
-
-
-def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
-    """The configuration of the run in `folder`; it is continued unchanged, so no other override is accepted."""
-    others = [override for override in overrides if not override.startswith("resume=")]
-    if others:
-        raise ValueError(f"resume={folder} continues a run as it was configured; leave out {' '.join(others)}")
-    if not (folder / "config.yaml").exists():
-        raise FileNotFoundError(f"resume={folder}: no run to continue there (no config.yaml)")
-    return OmegaConf.load(folder / "config.yaml")
-
-
-def check_same_run(folder: Path, overrides: list[str]) -> None:
-    """Raise ValueError if a trial's folder holds a run of other overrides."""
-    record, config = folder / "results.json", folder / "config.yaml"
-    if record.exists():
-        earlier = list(recorded(folder).overrides)
-    elif config.exists():
-        earlier = list(OmegaConf.load(config).overrides)
-    else:
-        return
-    if earlier != overrides:
-        told, asked = (" ".join(words) or "the defaults" for words in (earlier, overrides))
-        raise ValueError(f"{folder} holds a run of {told}, not of {asked}; choose another hydra.sweep.dir")
 
 
 def explain(error: BaseException, config_dir: Path, config: DictConfig | None = None) -> str:
