@@ -50,6 +50,9 @@ def test_runs_of_other_defaults_are_not_seeds_of_one_variant(tmp_path):
     config = write_run(tmp_path / "1", ["model=baseline"], 0.2, seed=2) / "config.yaml"
     config.write_text(config.read_text().replace("weight_decay: 0.01", "weight_decay: 0.001"))
     assert variants(tmp_path) == {"weight_decay=0.01": [1], "weight_decay=0.001": [2]}
+    again = load_runs([write_run(tmp_path / "again", ["model=baseline"], seed=3)])[0]
+    known = compare(load_runs([tmp_path / "0", tmp_path / "1"])[0]).variants
+    assert [variant.label for variant in compare(again, known=known).variants] == ["weight_decay=0.01"]
 
 
 def test_a_variant_that_is_trained_again_is_known_by_its_label(tmp_path):

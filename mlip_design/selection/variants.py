@@ -74,11 +74,8 @@ def group_runs(
     labels = [label(chosen, differing, short=True) for chosen in choices]
     if len(set(labels)) < len(labels):
         labels = [label(chosen, differing, short=False) for chosen in choices]
-    earlier = {items(words): one.label for one in known for words in (one.choices, one.runs[0].settings)}
-    labels = [
-        earlier.get(key) or earlier.get(items(chosen), name)
-        for key, chosen, name in zip(groups, choices, labels, strict=True)
-    ]
+    earlier = {items(variant.runs[0].settings): variant.label for variant in known}
+    labels = [earlier.get(key, name) for key, name in zip(groups, labels, strict=True)]
     variants = [
         Variant(name, chosen, tuple(seeds[seed] for seed in sorted(seeds)))
         for name, chosen, seeds in zip(labels, choices, groups.values(), strict=True)
