@@ -2,12 +2,15 @@
 
 import json
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import ase.io
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.data import covalent_radii
 from conftest import build as potential
 from scipy.spatial.distance import pdist
 from test_build_scans import EMT_NAME
@@ -15,10 +18,12 @@ from test_build_scans import EMT_NAME
 from mlip_design.bsct import ScanError, aggregate, load_scans, score_scan, zero_force_score
 from mlip_design.bsct.building.kinds import KINDS
 from mlip_design.bsct.coordinates import N_ATOMS, coordinate
+from mlip_design.bsct.packing import pack, unpack
 from mlip_design.bsct.runner import predict_scans, scan_batches
 from mlip_design.cli import build_scans, main
 
 N_FRAMES = 9
+PAIRS = ("Au-Au", "Au-Cu", "Cu-Cu")
 COMMON = ["--calculator", EMT_NAME, "--no-relax", "--frames", str(N_FRAMES)]
 
 
@@ -37,10 +42,19 @@ def dimer() -> ase.Atoms:
     return atoms
 
 
+def crystal() -> ase.Atoms:
+    """A rattled alloy, whose closest atoms are neighbours across a face of the cell."""
+    atoms = bulk("Cu", "fcc", a=3.8, cubic=True)
+    atoms.symbols[2:] = "Au"
+    atoms.rattle(0.1, seed=5)
+    return atoms
+
+
 STRUCTURES = {
     "angle": [rattled("CH3CH2OH"), rattled("C3H6_D3h"), molecule("CO2")],
     "torsion": [rattled("trans-butane"), rattled("CH3CH2OH"), rattled("cyclobutane")],
     "approach": [dimer(), rattled("H2O")],
+    "atom": [crystal(), bulk("Cu", "fcc", a=3.6), rattled("H2O")],
 }
 
 
@@ -76,6 +90,7 @@ def test_the_command_line_knows_every_kind():
         ("angle", ["angle_C-C-O/0000_0-1-2"]),
         ("torsion", ["torsion_C-C-C-C/0000"]),
         ("approach", ["approach_H-O/0000"]),
+        ("atom", ["atom_Au-Au/0000", "atom_Au-Cu/0000", "atom_Cu-Cu/0000"]),
     ],
 )
 def test_what_is_scanned_has_its_own_names(built, kind, expected):
@@ -86,12 +101,44 @@ def test_what_is_scanned_has_its_own_names(built, kind, expected):
     assert all(name.startswith(start) for name, start in zip(names, expected, strict=True))
 
 
+def test_a_crystal_keeps_its_cell_and_one_atom_moves(built):
+    out, _ = built["atom"]
+    for scan in load_scans(out):
+        assert np.array_equal(scan.cells, np.tile(crystal().cell[:], (N_FRAMES, 1, 1)))
+        mover, neighbor = scan.bond_index
+        relative = scan.positions - scan.positions[:, [neighbor]]
+        moved = np.abs(relative - relative[0]).max(axis=(0, 2))
+        assert moved[mover] > 0.1 and np.delete(moved, mover).max() < 1e-10
+        radii = covalent_radii[scan.numbers[scan.bond_index]].sum()
+        np.testing.assert_allclose(scan.lengths, np.linspace(0.6 * radii, 1.2 * radii, N_FRAMES))
+        atoms = ase.Atoms(scan.numbers, scan.positions[4], cell=scan.cells[4], pbc=True, calculator=EMT())
+        assert atoms.get_potential_energy() == pytest.approx(scan.energies[4], abs=1e-8)
+        closest = crystal().get_all_distances(mic=True)[mover, neighbor]
+        start = ase.io.read(out / scan.name / "unperturbed.xyz")
+        assert start.get_distance(mover, neighbor) == pytest.approx(closest, abs=1e-7)
+
+
+def test_crystals_survive_the_cache_and_a_choice_of_frames(built):
+    molecules, crystals = (load_scans(built[kind][0]) for kind in ("angle", "atom"))
+    again = unpack(pack([*molecules, *crystals]))
+    for before, after in zip([*molecules, *crystals], again, strict=True):
+        assert (before.cells is None) == (after.cells is None) == (before in molecules)
+        assert before.cells is None or np.array_equal(before.cells, after.cells)
+    assert crystals[0].frames(slice(0, None, 2)).cells.shape == (5, 3, 3)
+    with pytest.raises(ScanError, match=r"cells has shape \(2, 3, 3\), expected \(9, 3, 3\)"):
+        replace(crystals[0], cells=crystals[0].cells[:2])
+
+
 def test_what_is_left_out_has_its_reason(built):
     reasons = {kind: {entry["reason"] for entry in record["left_out"]} for kind, (_, record) in built.items()}
     assert "straight: it has no plane" in reasons["angle"]
     assert "both arms in a ring: they cannot move apart" in reasons["angle"]
     assert "in a ring: it has no two sides" in reasons["torsion"]
-    assert reasons["approach"] == {"molecules: 1; approach scans take two molecules"}
+    assert reasons["atom"] == {
+        "one molecule; atom scans take a crystal",
+        "an atom and its own image: take more cells",
+    }
+    assert reasons["approach"] == {"one molecule; approach scans take two molecules"}
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
@@ -111,7 +158,7 @@ def test_two_rigid_sides_and_equally_spaced_coordinates(built, kind):
         first, last, count = part["perturb_range"]
         np.testing.assert_allclose(found, np.linspace(first, last, int(count)), atol=1e-10)
         assert {*part["labels"][part["bond_index"]]} == {0, 1}
-        if kind != "approach":
+        if kind in ("angle", "torsion"):
             np.testing.assert_allclose(
                 [degrees(frame, atoms) for frame in frames], np.linspace(*KINDS[kind].range, N_FRAMES), atol=1e-6
             )
@@ -163,7 +210,8 @@ def test_a_potential_is_scored_on_all_of_them_together(built):
         assert score_scan(scan, scan.energies, scan.forces)["full_smoothness"] == 0
         scores[scan.name] = {**score_scan(scan, energies, forces), **zero_force_score(scan)}
     summary = aggregate(scores, {scan.name: scan.bond for scan in scans})
-    assert sorted(summary.bond_mean) == ["angle_C-C-O", "approach_H-O", "torsion_C-C-C-C"]
+    names = {"angle_C-C-O", "approach_H-O", "torsion_C-C-C-C", *(f"atom_{pair}" for pair in PAIRS)}
+    assert set(summary.bond_mean) == names
     assert summary.nonfinite == ()
     assert all(score["full_smoothness"] > 0 for score in scores.values())
 

@@ -3,6 +3,7 @@
 The kind stands at the head of the name of a group, "angle_C-C-O"; a name without one, "C-O", is a bond.
 
     bond, approach   the distance of two atoms
+    atom             the same in a crystal, between atoms as written, not their images
     angle            the angle i-j-k times the mean length of its two arms: the arc that an end runs through
     torsion          the angle i-j-k-l, from 0 to 2 pi, times the mean distance of i and l from the axis j-k
 """
@@ -11,8 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-N_ATOMS = {"bond": 2, "approach": 2, "angle": 3, "torsion": 4}
+N_ATOMS = {"bond": 2, "approach": 2, "angle": 3, "torsion": 4, "atom": 2}
 """Kind of scan -> atoms between which its coordinate is measured."""
+
+PERIODIC = {"atom"}
+"""Kinds of scan of crystals; the others are of molecules."""
 
 
 def kind_of(group: str) -> str:

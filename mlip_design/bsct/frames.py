@@ -26,6 +26,8 @@ class Frame(NamedTuple):
     """(n_atoms,)."""
     positions: np.ndarray
     """(n_atoms, 3), Å."""
+    cell: np.ndarray
+    """(3, 3), Å."""
     pbc: np.ndarray
     """(3,) bool."""
     energy: float
@@ -71,7 +73,7 @@ def _alike(texts: list[str]) -> list[Frame]:
             return []
         if numbers.shape != (len(symbols), 6):
             return []
-        frames.append(Frame(first.numbers, numbers[:, :3], first.pbc, energy, numbers[:, 3:]))
+        frames.append(Frame(first.numbers, numbers[:, :3], first.cell, first.pbc, energy, numbers[:, 3:]))
     return frames if np.array_equal(frames[0].energy, first.energy, equal_nan=True) else []
 
 
@@ -84,7 +86,7 @@ def _frame(atoms: ase.Atoms) -> Frame:
     results = atoms.calc.results if atoms.calc else {}
     energy = np.asarray(results.get("energy"))
     energy = float(energy) if energy.shape == () and energy.dtype.kind in "fi" else np.inf
-    return Frame(atoms.numbers, atoms.positions, atoms.pbc, energy, results.get("forces"))
+    return Frame(atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc, energy, results.get("forces"))
 
 
 def _first_unreadable(texts: list[str]) -> int:

@@ -22,6 +22,8 @@ def pack(scans: Sequence[Scan]) -> dict[str, np.ndarray]:
         "energies": np.concatenate([scan.energies for scan in scans]),
         "positions": np.concatenate([scan.positions.ravel() for scan in scans]),
         "forces": np.concatenate([scan.forces.ravel() for scan in scans]),
+        "is_crystal": np.array([scan.cells is not None for scan in scans]),
+        "cells": np.concatenate([np.empty(0), *(scan.cells.ravel() for scan in scans if scan.cells is not None)]),
     }
 
 
@@ -31,8 +33,18 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Scan]:
         return []
     frames, atoms = arrays["n_frames"], arrays["n_atoms"]
     return [
-        Scan(str(bond), str(system_id), numbers, lengths, positions, energies, forces, bond_index)
-        for bond, system_id, bond_index, numbers, lengths, energies, positions, forces in zip(
+        Scan(
+            str(bond),
+            str(system_id),
+            numbers,
+            lengths,
+            positions,
+            energies,
+            forces,
+            bond_index,
+            cell if n else None,
+        )
+        for bond, system_id, bond_index, numbers, lengths, energies, positions, forces, n, cell in zip(
             arrays["bond"],
             arrays["system_id"],
             arrays["bond_index"],
@@ -41,6 +53,8 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Scan]:
             split(arrays["energies"], frames),
             split_vectors(arrays["positions"], frames, atoms),
             split_vectors(arrays["forces"], frames, atoms),
+            arrays["is_crystal"],
+            split_vectors(arrays["cells"], frames * arrays["is_crystal"], np.full_like(frames, 3)),
             strict=True,
         )
     ]

@@ -9,12 +9,11 @@ import numpy as np
 from tqdm import tqdm
 
 from mlip_design.bsct.prediction_cache import PredictionCache
-from mlip_design.bsct.runner import MOLECULE
+from mlip_design.bsct.runner import structures_of
 from mlip_design.bsct.scan import Scan
 from mlip_design.evaluator import Evaluator, Predictions, open_evaluator
 from mlip_design.potential import UnknownElementError
 from mlip_design.processes import Processes
-from mlip_design.structures import Structure
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Piece(NamedTuple):
     """(n_atoms,)."""
     positions: np.ndarray
     """(n_frames, n_atoms, 3), Å."""
+    cells: np.ndarray | None
+    """(n_frames, 3, 3), Å; None for a molecule."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +88,12 @@ def predict(model: Model, scans: Sequence[Scan], workers: int = 1, progress: boo
     evaluator = evaluator_of(model)
     predictions = PredictionCache(evaluator.fingerprint)
     pieces = list(_pieces(scans, evaluator.at_once))
-    found = [predictions.load(piece.numbers, piece.positions) for piece in pieces]
+    found = [predictions.load(*piece[1:]) for piece in pieces]
     missing = [index for index, known in enumerate(found) if known is None]
     n_missing = sum(len(pieces[index].positions) for index in missing)
     with tqdm(total=n_missing, desc="frames", disable=None if progress else True, leave=False, smoothing=0) as bar:
         for index, made in _compute(model, {index: pieces[index] for index in missing}, workers):
-            predictions.save(pieces[index].numbers, pieces[index].positions, made)
+            predictions.save(*pieces[index][1:], made)
             found[index] = made
             bar.update(len(made.energies))
     parts = [[] for _ in scans]
@@ -104,7 +105,7 @@ def predict(model: Model, scans: Sequence[Scan], workers: int = 1, progress: boo
 
 def _compute(model: Model, pieces: dict[int, Piece], workers: int) -> Iterator[tuple[int, Predictions]]:
     """Index of a piece and its predictions, as they get done."""
-    jobs = [(model, piece.numbers, piece.positions, index) for index, piece in pieces.items()]
+    jobs = [(model, *piece[1:], index) for index, piece in pieces.items()]
     if min(workers, len(jobs)) < 2:
         yield from ((job[-1], predict_frames(*job)) for job in jobs)
         return
@@ -112,10 +113,12 @@ def _compute(model: Model, pieces: dict[int, Piece], workers: int) -> Iterator[t
         yield from ((job[-1], made) for job, made in processes.spread(predict_frames, jobs))
 
 
-def predict_frames(model: Model, numbers: np.ndarray, positions: np.ndarray, _index: int) -> Predictions:
-    """Predictions of a molecule in several positions; all fail if it holds an element that the model does not know."""
+def predict_frames(
+    model: Model, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, _index: int
+) -> Predictions:
+    """Predictions of a system in several positions; all fail if it holds an element that the model does not know."""
     try:
-        return evaluator_of(model)([Structure(numbers, frame, **MOLECULE) for frame in positions])
+        return evaluator_of(model)(structures_of(numbers, positions, cells))
     except UnknownElementError as error:
         nothing = np.full(positions.shape, np.nan)
         reason = str(error).removeprefix("structure: ")
@@ -125,7 +128,9 @@ def predict_frames(model: Model, numbers: np.ndarray, positions: np.ndarray, _in
 def _pieces(scans: Sequence[Scan], at_once: int) -> Iterator[Piece]:
     for index, scan in enumerate(scans):
         for first in range(0, len(scan.lengths), at_once):
-            yield Piece(index, scan.numbers, scan.positions[first : first + at_once])
+            frames = slice(first, first + at_once)
+            cells = None if scan.cells is None else scan.cells[frames]
+            yield Piece(index, scan.numbers, scan.positions[frames], cells)
 
 
 def _joined(parts: Sequence[Predictions]) -> Predicted:

@@ -20,27 +20,33 @@ class PredictionCache:
         self.folder = cache_folder() / "predictions" / fingerprint[:32]
         self.is_writable = True
 
-    def load(self, numbers: np.ndarray, positions: np.ndarray) -> Predictions | None:
-        """What is known of numbers (n_atoms,) at positions (n_frames, n_atoms, 3), Å; a damaged file counts as none."""
-        arrays = load_arrays(self._path(numbers, positions)) or {}
+    def load(self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None) -> Predictions | None:
+        """What is known of numbers (n_atoms,) at positions (n_frames, n_atoms, 3), Å; a damaged file counts as none.
+
+        cells: (n_frames, 3, 3), Å; None for a molecule.
+        """
+        arrays = load_arrays(self._path(numbers, positions, cells)) or {}
         energies, forces = arrays.get("energies"), arrays.get("forces")
         if np.shape(energies) != positions.shape[:1] or np.shape(forces) != positions.shape:
             return None
         return Predictions(energies, list(forces))
 
-    def save(self, numbers: np.ndarray, positions: np.ndarray, predictions: Predictions) -> None:
+    def save(
+        self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, predictions: Predictions
+    ) -> None:
         """Keep predictions; a cache that cannot be written is a warning, once."""
         if predictions.failures or not self.is_writable:
             return
         arrays = {"energies": predictions.energies, "forces": np.array(predictions.forces)}
         try:
-            save_arrays(self._path(numbers, positions), arrays)
+            save_arrays(self._path(numbers, positions, cells), arrays)
         except OSError as error:
             self.is_writable = False
             warnings.warn(
                 f"a scoring that is stopped starts anew, the cache cannot be written: {error}", stacklevel=2
             )
 
-    def _path(self, numbers: np.ndarray, positions: np.ndarray):
-        parts = (self.fingerprint.encode(), str(positions.shape).encode(), numbers.tobytes(), positions.tobytes())
+    def _path(self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None):
+        parts = [self.fingerprint.encode(), str(positions.shape).encode(), numbers.tobytes(), positions.tobytes()]
+        parts += [] if cells is None else [cells.tobytes()]
         return self.folder / f"{digest(*parts)}.npz"

@@ -11,7 +11,7 @@ import io
 import numpy as np
 from ase.symbols import Symbols
 
-from mlip_design.bsct.coordinates import N_ATOMS, coordinate, kind_of
+from mlip_design.bsct.coordinates import N_ATOMS, PERIODIC, coordinate, kind_of
 from mlip_design.bsct.frames import Frame, read_frames
 from mlip_design.bsct.layout import ScanError, SystemFiles
 from mlip_design.bsct.scan import Scan
@@ -34,7 +34,7 @@ def read_system(system: SystemFiles) -> Scan:
 
     for frame_index in kept:
         location = f"{system.location}/atoms_{frame_index}.xyz"
-        _check_frame(frames[frame_index], location, numbers)
+        _check_frame(frames[frame_index], location, numbers, kind in PERIODIC)
         length = coordinate(kind, frames[frame_index].positions, atoms)
         if not abs(length - lengths[frame_index]) <= LENGTH_TOLERANCE:
             raise ScanError(
@@ -50,6 +50,7 @@ def read_system(system: SystemFiles) -> Scan:
         energies=energies[kept],
         forces=np.array([frames[i].forces for i in kept]),
         bond_index=bond_index,
+        cells=np.array([frames[i].cell for i in kept]) if kind in PERIODIC else None,
     )
 
 
@@ -95,16 +96,19 @@ def _check_frame_names(system: SystemFiles, count: int) -> None:
         raise ScanError(f"{system.location}: {extra} is unexpected; {allowed}, found {len(present)}")
 
 
-def _check_frame(frame: Frame, location: str, numbers: np.ndarray) -> None:
-    """A frame needs the atoms of the first frame, no periodicity, and finite energy, positions and forces."""
+def _check_frame(frame: Frame, location: str, numbers: np.ndarray, is_crystal: bool) -> None:
+    """A frame needs the atoms of the first frame, the periodicity of its kind, finite energy, positions and forces."""
     if not np.array_equal(frame.numbers, numbers):
         raise ScanError(
             f"{location}: atoms are {Symbols(frame.numbers)}, expected those of atoms_0.xyz in its order"
         )
     if numbers.min() < 1:
         raise ScanError(f"{location}: {Symbols(frame.numbers)} holds an atom without an element")
-    if frame.pbc.any():
-        raise ScanError(f"{location}: pbc is {frame.pbc.tolist()}, expected a molecule, not periodic")
+    if (frame.pbc != is_crystal).any():
+        expected = "a crystal, periodic along a, b and c" if is_crystal else "a molecule, not periodic"
+        raise ScanError(f"{location}: pbc is {frame.pbc.tolist()}, expected {expected}")
+    if is_crystal and not abs(np.linalg.det(frame.cell)) > 1e-3:
+        raise ScanError(f"{location}: its cell has no volume")
     if np.isinf(frame.energy):
         raise ScanError(f"{location}: no energy or not a finite number, expected energy=<eV> in its header")
     if not np.isfinite(frame.positions).all():

@@ -13,6 +13,13 @@ from mlip_design.structures import Structure
 MOLECULE = {"cell": np.zeros((3, 3)), "pbc": np.zeros(3, dtype=bool)}
 
 
+def structures_of(numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None) -> list[Structure]:
+    """Every frame of a scan. numbers: (n_atoms,). positions: (n_frames, n_atoms, 3), Å. cells: see `Scan`."""
+    pbc = np.full(3, cells is not None)
+    cells = np.zeros((len(positions), 3, 3)) if cells is None else cells
+    return [Structure(numbers, frame, cell, pbc) for frame, cell in zip(positions, cells, strict=True)]
+
+
 def scan_batches(scans: Sequence[Scan], cutoff: float, max_atoms: int, dtype: torch.dtype) -> Iterator[AtomGraph]:
     """All frames of all scans, in order, as graphs of at most max_atoms atoms (one frame at least).
 
@@ -20,11 +27,11 @@ def scan_batches(scans: Sequence[Scan], cutoff: float, max_atoms: int, dtype: to
     """
     waiting, atoms = [], 0
     for scan in scans:
-        for positions in scan.positions:
+        for structure in structures_of(scan.numbers, scan.positions, scan.cells):
             if waiting and atoms + len(scan.numbers) > max_atoms:
                 yield batch_structures(waiting, cutoff, dtype)
                 waiting, atoms = [], 0
-            waiting.append(Structure(scan.numbers, positions, **MOLECULE))
+            waiting.append(structure)
             atoms += len(scan.numbers)
     if waiting:
         yield batch_structures(waiting, cutoff, dtype)

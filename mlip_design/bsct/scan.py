@@ -20,6 +20,7 @@ class Scan:
         energies: reference energies, (n_frames,), eV.
         forces: reference forces, (n_frames, n_atoms, 3), eV/Å.
         bond_index: the two atoms of the scanned bond, (2,), dimensionless.
+        cells: lattice vectors in rows, (n_frames, 3, 3), Å, of a crystal; None for a molecule.
     """
 
     bond: str
@@ -30,16 +31,18 @@ class Scan:
     energies: np.ndarray
     forces: np.ndarray
     bond_index: np.ndarray
+    cells: np.ndarray | None = None
 
     def __post_init__(self):
         for field in ("numbers", "bond_index"):
             object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=np.int64))
-        for field in ("lengths", "positions", "energies", "forces"):
+        cells = {} if self.cells is None else {"cells": (np.size(self.lengths), 3, 3)}
+        for field in ("lengths", "positions", "energies", "forces", *cells):
             object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=np.float64))
         frames, atoms = self.lengths.size, self.numbers.size
         vectors = (frames, atoms, 3)
         shapes = {"lengths": (frames,), "numbers": (atoms,), "energies": (frames,), "bond_index": (2,)}
-        for field, shape in (shapes | {"positions": vectors, "forces": vectors}).items():
+        for field, shape in (shapes | {"positions": vectors, "forces": vectors} | cells).items():
             found = getattr(self, field)
             if found.shape != shape:
                 raise ScanError(f"{self.name}: {field} has shape {found.shape}, expected {shape}")
@@ -60,5 +63,6 @@ class Scan:
 
     def frames(self, chosen: slice | np.ndarray) -> "Scan":
         """The same scan with some of its frames only."""
-        parts = {name: getattr(self, name)[chosen] for name in ("lengths", "positions", "energies", "forces")}
+        names = ("lengths", "positions", "energies", "forces", *([] if self.cells is None else ["cells"]))
+        parts = {name: getattr(self, name)[chosen] for name in names}
         return Scan(self.bond, self.system_id, self.numbers, bond_index=self.bond_index, **parts)

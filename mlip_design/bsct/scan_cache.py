@@ -17,7 +17,7 @@ from mlip_design.bsct.packing import pack, unpack
 from mlip_design.bsct.scan import Scan
 from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays, save_whole
 
-FORMAT = b"scans 1"
+FORMAT = b"scans 2"
 """Changes with the meaning of what is stored."""
 RACE = 2.0
 """s; coarser than the clock of any file system in use."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mlip_design.cli.arguments import need, positive, write_json
 
-KINDS = ("bond", "angle", "torsion", "approach")
+KINDS = ("bond", "angle", "torsion", "approach", "atom")
 
 
 def build_scans(args: argparse.Namespace) -> int:
@@ -50,7 +50,8 @@ def add_build_scans(groups: argparse._SubParsersAction) -> None:
     add("--kind", choices=KINDS, default="bond", help="what is scanned (default: %(default)s)")
     text = "relax first, to forces below 0.01 eV/Å in at most 500 steps of BFGS (default: yes)"
     add("--relax", action=argparse.BooleanOptionalAction, default=True, help=text)
-    text = "sums of the covalent radii (bond: 0.5 2, approach: 1 4) or degrees (angle: 60 170, torsion: 2 358)"
+    text = "sums of the covalent radii (bond: 0.5 2, approach: 1 4, atom: 0.6 1.2) or degrees (angle: 60 170, "
+    text += "torsion: 2 358)"
     add("--range", nargs=2, type=float, metavar=("FIRST", "LAST"), help=text)
     add("--frames", type=positive, default=100, help="frames of a scan (default: %(default)s)")
     text = "atoms are bonded below this many sums of their covalent radii (default: %(default)s)"

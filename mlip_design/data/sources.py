@@ -1,10 +1,11 @@
 """Where the splits of a run come from: the bundled set, a user's files, or BSCT scans. One function each."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mlip_design.bsct.runner import MOLECULE
+from mlip_design.bsct.runner import structures_of
 from mlip_design.bsct.scans import Scan, load_scans
 from mlip_design.data.bundled import bundled_path
 from mlip_design.data.dataset import StructureDataset
@@ -85,9 +86,10 @@ def split_scans(scans: Sequence[Scan], val: float, test: float, seed: int) -> di
 def frames(scans: Sequence[Scan], stride: int) -> Iterator[Structure]:
     """Every stride-th kept frame of every scan as a labelled structure."""
     for scan in scans:
-        chosen = (values[::stride] for values in (scan.positions, scan.energies, scan.forces))
-        for positions, energy, forces in zip(*chosen, strict=True):
-            yield Structure(scan.numbers, positions, **MOLECULE, energy=float(energy), forces=forces)
+        structures = structures_of(scan.numbers, scan.positions, scan.cells)
+        chosen = (values[::stride] for values in (structures, scan.energies, scan.forces))
+        for structure, energy, forces in zip(*chosen, strict=True):
+            yield replace(structure, energy=float(energy), forces=forces)
 
 
 def check_fractions(where: str, fractions: dict[str, float]) -> None:

@@ -49,7 +49,9 @@ def prepare(out: Path, recipe: Recipe, index: int, source: Source) -> None:
     structure, reason = source.structure, ""
     if recipe.relax:
         structure, reason = relax(structure, recipe)
-        if not reason and bonds_of(structure, recipe) != bonds_of(source.structure, recipe):
+        if not (reason or structure.pbc.any()) and bonds_of(structure, recipe) != bonds_of(
+            source.structure, recipe
+        ):
             reason = "relaxation: bonds changed"
     info = {"source": json.dumps(source.name, ensure_ascii=False)}
     write(out, path, frame(structure, recipe, info, reason))
@@ -101,7 +103,7 @@ def scan(out: Path, recipe: Recipe, index: int, source: str, system_id: str) -> 
         info = {"id": system_id, "bond": motion.group, "source": text}
         coordinates = np.linspace(*motion.ends, recipe.frames)
         moved = ((name, motion.at(coordinate)) for name, coordinate in zip(names, coordinates, strict=True))
-        for name, content in chain([("unperturbed.xyz", structure)], moved):
+        for name, content in chain([("unperturbed.xyz", motion.start)], moved):
             if not (folder / name).exists():
                 write(out, folder / name, frame(content, recipe, info))
         perturb_range = (*motion.ends, recipe.frames)

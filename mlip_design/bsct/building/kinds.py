@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
+import ase
 import numpy as np
+from ase.neighborlist import natural_cutoffs, neighbor_list
 from scipy.spatial.distance import cdist
 
 from mlip_design.bsct.building.bonds import find_bonds, pieces, sides
@@ -20,12 +23,17 @@ STRAIGHT = 0.05
 
 
 class Kind(NamedTuple):
-    """A kind of scan: what finds it, its usual range, what that is measured in, and what the range must stay below."""
+    """A kind of scan."""
 
+    takes: str
+    """What it can be made of, as `content` says it."""
     find: Callable[[Structure, Recipe], Found]
     range: tuple[float, float]
+    """The usual one."""
     unit: str
+    """Of the range."""
     below: float
+    """What the range must stay below."""
 
 
 class Molecule:
@@ -56,14 +64,19 @@ class Molecule:
 
 def find_motions(structure: Structure, recipe: Recipe) -> Found:
     """All that a structure offers for the recipe's kind of scan."""
-    molecule = Molecule(structure, recipe)
-    n_pieces = pieces(len(structure.numbers), molecule.bonds).max() + 1
-    expected, words = (2, "two molecules") if recipe.kind == "approach" else (1, "one molecule")
-    if structure.pbc.any() or n_pieces != expected:
-        found = "periodic" if structure.pbc.any() else f"molecules: {n_pieces}"
-        yield LeftOut(STRUCTURE, f"{found}; {recipe.kind} scans take {words}")
+    kind, molecule = KINDS[recipe.kind], Molecule(structure, recipe)
+    if (found := content(structure, molecule)) == kind.takes:
+        yield from kind.find(structure, molecule)
     else:
-        yield from KINDS[recipe.kind].find(structure, molecule)
+        yield LeftOut(STRUCTURE, f"{found}; {recipe.kind} scans take {kind.takes}")
+
+
+def content(structure: Structure, molecule: Molecule) -> str:
+    """What a structure holds, such as "one molecule"."""
+    if structure.pbc.any():
+        return "a crystal" if structure.pbc.all() else "a partly periodic structure"
+    n_pieces = pieces(len(structure.numbers), molecule.bonds).max() + 1
+    return {1: "one molecule", 2: "two molecules"}.get(n_pieces, f"{n_pieces} molecules")
 
 
 def bond_motions(structure: Structure, molecule: Molecule) -> Found:
@@ -129,6 +142,29 @@ def approach_motions(structure: Structure, molecule: Molecule) -> Found:
     yield shift(structure, f"approach_{name_of(structure.numbers, pair)}", pair, labels, molecule.recipe.range)
 
 
+def atom_motions(structure: Structure, molecule: Molecule) -> Found:
+    """For every pair of elements that are bonded, the closest two atoms: one of them towards the other."""
+    atoms = ase.Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=True)
+    cutoffs = natural_cutoffs(atoms, mult=molecule.recipe.radii_factor)
+    found, seen = neighbor_list("dijS", atoms, cutoffs, self_interaction=False), set()
+    for _, first, second, image in sorted(zip(*(values.tolist() for values in found), strict=True)):
+        pair = (first, second)
+        group = f"atom_{name_of(structure.numbers, pair)}"
+        if group in seen:
+            continue
+        seen.add(group)
+        if not molecule.wants(*pair):
+            yield LeftOut(group, not_asked_for(molecule))
+        elif first == second:
+            yield LeftOut(group, "an atom and its own image: take more cells")
+        else:
+            positions = structure.positions.copy()
+            positions[second] += image @ structure.cell
+            labels = (np.arange(len(positions)) != first).astype(np.int32)
+            start = replace(structure, positions=positions)
+            yield shift(start, group, pair, labels, molecule.recipe.range)
+
+
 def not_asked_for(molecule: Molecule) -> str:
     return f"not among the bonds asked for ({','.join(molecule.recipe.bonds)})"
 
@@ -144,8 +180,9 @@ def usual_range(kind: str, given: Sequence[float] | None) -> tuple[float, float]
 
 
 KINDS = {
-    "bond": Kind(bond_motions, (0.5, 2.0), "sums of the covalent radii", np.inf),
-    "angle": Kind(angle_motions, (60.0, 170.0), "degrees", 180.0),
-    "torsion": Kind(torsion_motions, (2.0, 358.0), "degrees", 360.0),
-    "approach": Kind(approach_motions, (1.0, 4.0), "sums of the covalent radii", np.inf),
+    "bond": Kind("one molecule", bond_motions, (0.5, 2.0), "sums of the covalent radii", np.inf),
+    "angle": Kind("one molecule", angle_motions, (60.0, 170.0), "degrees", 180.0),
+    "torsion": Kind("one molecule", torsion_motions, (2.0, 358.0), "degrees", 360.0),
+    "approach": Kind("two molecules", approach_motions, (1.0, 4.0), "sums of the covalent radii", np.inf),
+    "atom": Kind("a crystal", atom_motions, (0.6, 1.2), "sums of the covalent radii", np.inf),
 }

@@ -30,7 +30,8 @@ class Motion:
 
     group: folder of its scan, such as "C-N". atoms: those that the coordinate is measured between. bond: the two, one
     of each side, between which it is cut. labels: side of every atom, (n_atoms,) int32, 0 or 1. ends: first and last
-    coordinate, Å. axis: unit vector that the sides move along or turn about, (3,). at: coordinate (Å) -> structure.
+    coordinate, Å. axis: unit vector that the sides move along or turn about, (3,). start: before it is moved. at:
+    coordinate (Å) -> structure.
     """
 
     group: str
@@ -39,6 +40,7 @@ class Motion:
     labels: np.ndarray
     ends: tuple[float, float]
     axis: np.ndarray
+    start: Structure
     at: Callable[[float], Structure]
 
     def system_id(self, index: int) -> str:
@@ -59,6 +61,7 @@ def shift(
         labels=labels,
         ends=(ends[0] * radii, ends[1] * radii),
         axis=axis / np.linalg.norm(axis),
+        start=structure,
         at=partial(stretched, structure, bond, labels),
     )
 
@@ -89,6 +92,7 @@ def turn(
         labels=labels,
         ends=(float(arm * first), float(arm * last)),
         axis=unit,
+        start=structure,
         at=lambda length: turned(structure, bond[0], labels, unit * (length / arm - start)),
     )
 
