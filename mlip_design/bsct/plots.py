@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mlip_design.bsct.coordinates import kind_of
 from mlip_design.bsct.scans import Scan
 from mlip_design.bsct.score import DeviationCurves, deviation_curves, score_scan, zero_force_score
 
@@ -59,11 +60,18 @@ def plot_scan(
         _shade_regions(axes, scan)
         axes.legend(loc="upper right", framealpha=0.9, edgecolor="none", fontsize=9)
     _name_regions(panels[0], scan)
-    panels[-1].set_xlabel(f"{scan.bond} bond length (Å)")
+    panels[-1].set_xlabel(f"{coordinate_name(scan)} (Å)")
     panels[-1].set_xlim(scan.lengths[0], scan.lengths[-1])
     figure.suptitle(title or scan.name, fontsize=13, fontweight="bold")
     panels[0].set_title(_score_table(scan, models), fontsize=8.5, family="monospace", linespacing=1.4, pad=10)
     return figure
+
+
+def coordinate_name(scan: Scan) -> str:
+    """What the lengths of a scan are, such as "C-N bond length"."""
+    kind = kind_of(scan.bond)
+    names = {"bond": "bond length", "angle": "angle, as an arc", "torsion": "torsion angle, as an arc"}
+    return f"{scan.bond.removeprefix(f'{kind}_')} {names.get(kind, 'distance')}"
 
 
 def _drawn(scan: Scan, energies: np.ndarray, forces: np.ndarray, label: str, colour: str) -> Drawn:

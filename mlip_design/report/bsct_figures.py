@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import plotly.graph_objects as go
 
+from mlip_design.bsct.plots import coordinate_name
 from mlip_design.bsct.scan import Scan
 from mlip_design.bsct.score import deviation_curves
 from mlip_design.report.curves import COLOURS
@@ -132,15 +133,15 @@ def drawn_scan(scan: Scan, energies: np.ndarray, forces: np.ndarray, system: Map
         "reference_energies": numbers(reference),
         "energies": numbers(energies - energies[k]),
         "energy_top": float(min(wall, reference.max()) if wall > 0 else reference.max()) or None,
-        "reference_deviations": numbers(np.maximum(curves.reference, SHALLOWEST)),
-        "deviations": numbers(np.maximum(curves.model, SHALLOWEST)),
+        "reference_deviations": numbers(np.maximum(curves.reference, SHALLOWEST), 3),
+        "deviations": numbers(np.maximum(curves.model, SHALLOWEST), 3),
         "floor": FLOOR**2,
         "log_ratio": numbers(curves.log_ratio),
         "slope": numbers(found),
         "equilibrium": k,
         "steepest": steepest if np.isfinite(found[steepest]) else None,
         "zero_smoothness": system["zero_full_smoothness"],
-        "bond": escape(scan.bond),
+        "coordinate": escape(coordinate_name(scan)),
         "title": " ".join(title_parts(scan.name, system)),
     }
 
@@ -155,6 +156,6 @@ def title_parts(name: str, system: Mapping[str, Any]) -> Iterator[str]:
     yield f"away from equilibrium {system['windowed_smoothness']:.1f}, force MAE {system['full_forces_mae']:.3f} eV/Å"
 
 
-def numbers(values: Sequence[float] | np.ndarray) -> list[float | None]:
-    """With five digits, None where a value is not finite."""
-    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
+def numbers(values: Sequence[float] | np.ndarray, digits: int = 4) -> list[float | None]:
+    """With few digits, None where a value is not finite."""
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]

@@ -10,13 +10,13 @@ from mlip_design.report import bsct_figures, bsct_tables
 from mlip_design.report.page import write_page
 
 N_DRAWN = 500
-"""Scans that a page can draw at most, worst first; a scan of 100 frames takes some 5 kB."""
+"""Scans that a page can draw at most, worst first; so that it stays below 8 MB."""
 
 
 def write_bsct_page(folder: Path) -> Path:
     """Write `report.html` into a folder of `mlip-design bsct --out` from the two files in it; returns its path.
 
-    Takes about 5 MB and 5 kB a scan. Raises ValueError or OSError if a file cannot be read.
+    Takes 5 MB, and 6 kB for every scan of 100 frames. Raises ValueError or OSError if a file cannot be read.
     """
     result = load_result(folder)
     facts = result.facts

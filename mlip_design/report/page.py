@@ -11,9 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 def environment() -> Environment:
     """Templates that escape what they are given and refuse a name that they are not given."""
     loader = PackageLoader("mlip_design.report")
-    return Environment(
+    made = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return made
 
 
 def write_page(path: Path, template: str, **content: object) -> Path:
