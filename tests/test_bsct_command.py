@@ -178,3 +178,4 @@ def test_gfn2_xtb_on_real_systems(tmp_path):
     arguments = ["--calculator-args", "method=GFN2-xTB", "verbosity=0", "--data", str(tmp_path / "scans")]
     assert main(["bsct", "tblite.ase:TBLite", *arguments, "--out", str(tmp_path / "out")]) == 0
     assert largest_deviation(tmp_path / "out", tmp_path / "scans") < 1e-9
+    assert largest_deviation(tmp_path / "out", tmp_path / "scans", wrong_centre=True) > 1e-3

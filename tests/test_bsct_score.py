@@ -1,25 +1,15 @@
-"""Force Smoothness Deviation: worked by hand, against loops, on real scans, and against wrong formulas."""
+"""Force Smoothness Deviation: worked by hand, against loops, and against wrong formulas."""
 
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_scans import hand_forces, hand_scan, random_prediction, random_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlip_design.bsct import (
-    METRIC_KEYS,
-    PUBLISHED_KEYS,
-    Scan,
-    aggregate,
-    deviation_curves,
-    load_scans,
-    score_scan,
-    zero_force_score,
-)
+from mlip_design.bsct import METRIC_KEYS, PUBLISHED_KEYS, Scan, deviation_curves, score_scan, zero_force_score
 
 KEYS_BY_HAND = {
     "full_smoothness",
@@ -32,46 +22,6 @@ KEYS_BY_HAND = {
     "stretch_energy_mae",
     "stretch_forces_mae",
 }
-
-
-def hand_scan() -> Scan:
-    """Two atoms, six frames, equilibrium at frame 3; all force components but x are zero."""
-    lengths = np.array([0.90, 1.00, 1.15, 1.20, 1.25, 1.40])
-    along_x = np.array([12.0, 9.0, 3.0, 0.5, -1.5, -3.5])
-    forces = np.zeros((6, 2, 3))
-    forces[:, 0, 0], forces[:, 1, 0] = -along_x, along_x
-    positions = np.zeros((6, 2, 3))
-    positions[:, 1, 0] = lengths
-    return Scan("C-N", "1", [6, 7], lengths, positions, [7.0, 4.0, 1.0, 0.0, 0.5, 2.0], forces, [0, 1])
-
-
-def hand_forces() -> np.ndarray:
-    """Model forces for `hand_scan`."""
-    along_x = np.array([10.0, 8.0, 2.5, 1.5, -3.5, -4.5])
-    forces = np.zeros((6, 2, 3))
-    forces[:, 0, 0], forces[:, 1, 0] = -along_x, along_x
-    return forces
-
-
-def random_scan(rng: np.random.Generator, n_frames: int, n_atoms: int) -> Scan:
-    """A scan without physics: every number random, lengths increasing."""
-    return Scan(
-        bond="C-C",
-        system_id="random",
-        numbers=rng.integers(1, 18, n_atoms),
-        lengths=0.7 + np.cumsum(rng.uniform(0.02, 0.12, n_frames)),
-        positions=rng.normal(size=(n_frames, n_atoms, 3)),
-        energies=rng.normal(size=n_frames),
-        forces=3 * rng.normal(size=(n_frames, n_atoms, 3)),
-        bond_index=[0, 1],
-    )
-
-
-def random_prediction(rng: np.random.Generator, scan: Scan) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        scan.energies + rng.normal(size=scan.energies.shape),
-        scan.forces + rng.normal(size=scan.forces.shape),
-    )
 
 
 def score_with_loops(scan: Scan, energies, forces, floor: float, wrong_centre: bool = False) -> dict[str, float]:
@@ -290,73 +240,3 @@ def test_zero_force_score():
     assert baseline == {f"zero_{key}": score[key] for key in METRIC_KEYS if not key.endswith("energy_mae")}
     # a constant model deviation leaves the slope of -ln sG: from 2 * 2.5^2 to the floor within 0.05 Å
     assert baseline["zero_full_smoothness"] == pytest.approx(math.log(2 * 2.5**2) / 0.05, rel=1e-12)
-
-
-def test_aggregate():
-    scores = {f"C-C/{i}": {"x": float(i)} for i in range(5)} | {"C-N/7": {"x": 32.0}}
-    summary = aggregate(scores, {name: name.split("/")[0] for name in scores})
-    assert summary.count == 6
-    assert summary.nonfinite == ()
-    assert summary.mean == {"x": (0 + 1 + 2 + 3 + 4 + 32) / 6}  # every system the same, not every bond type
-    assert summary.median == {"x": 2.5}
-    assert summary.percentile_95 == pytest.approx({"x": 4 + 0.75 * (32 - 4)})  # rank 0.95 * 5 = 4.75
-    assert summary.bond_mean == {"C-C": {"x": 2.0}, "C-N": {"x": 32.0}}
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_aggregate_never_hides_a_failure(value):
-    scores = {"C-C/1": {"x": 1.0, "y": 1.0}, "C-N/2": {"x": value, "y": 3.0}}
-    summary = aggregate(scores, {"C-C/1": "C-C", "C-N/2": "C-N"})
-    assert summary.nonfinite == ("C-N/2",)
-    for statistic in (summary.mean, summary.median, summary.percentile_95, summary.bond_mean["C-N"]):
-        assert math.isnan(statistic["x"])
-    assert summary.mean["y"] == 2.0
-    assert summary.bond_mean["C-C"] == {"x": 1.0, "y": 1.0}
-
-
-@pytest.mark.parametrize(
-    "scores, bonds, message",
-    [
-        ({}, {}, "no score"),
-        (
-            {"a": {"x": 1.0}, "b": {"y": 1.0}},
-            {"a": "C-C", "b": "C-C"},
-            r"b: keys \['y'\] differ from \['x'\]",
-        ),
-        ({"a": {"x": 1.0}}, {}, "a: has a score but no bond type"),
-    ],
-)
-def test_aggregate_bad_input(scores, bonds, message):
-    with pytest.raises(ValueError, match=message):
-        aggregate(scores, bonds)
-
-
-@pytest.fixture(scope="module")
-def real_scans() -> list[Scan]:
-    folder = os.environ.get("MLIP_DESIGN_DATA")
-    if not folder or not (Path(folder) / "bsct_spice").is_dir():
-        pytest.skip("MLIP_DESIGN_DATA names no folder that contains bsct_spice/")
-    return load_scans(Path(folder) / "bsct_spice", limit=27)
-
-
-def test_zero_forces_on_real_scans(real_scans):
-    """All 243 systems give 52.86, 52.86, 34.89 and 22.62 1/Å; the 27 taken evenly over bond types give these."""
-    summary = aggregate(
-        {scan.name: zero_force_score(scan) for scan in real_scans},
-        {scan.name: scan.bond for scan in real_scans},
-    )
-    assert summary.count == 27
-    assert len(summary.bond_mean) == 9
-    means = [summary.mean[f"zero_{key}_smoothness"] for key in ("full", "compress", "stretch", "windowed")]
-    assert means == pytest.approx([54.517, 54.517, 36.241, 22.801], abs=1e-3)
-
-
-def test_real_scans_tell_wrong_centre(real_scans):
-    """Forces of the right shape and nine tenths of the size: the two centres differ on every scan."""
-    for scan in real_scans[:3]:
-        zeros = np.zeros_like(scan.forces)
-        right = score_with_loops(scan, scan.energies, zeros, 1.0)
-        assert score_scan(scan, scan.energies, zeros) == pytest.approx(right, rel=1e-9)
-        wrong = score_with_loops(scan, scan.energies, 0.9 * scan.forces, 1.0, wrong_centre=True)
-        score = score_scan(scan, scan.energies, 0.9 * scan.forces)
-        assert abs(score["full_smoothness"] - wrong["full_smoothness"]) > 1e-3
