@@ -200,6 +200,16 @@ def test_a_frame_in_the_wrong_place_is_caught(built, kind, tmp_path):
         load_scans(tmp_path)
 
 
+def test_the_command_scores_crystals_and_the_calculator_itself_is_right(built, tmp_path):
+    out, _ = built["atom"]
+    assert main(["bsct", EMT_NAME, "--data", str(out), "--json", str(tmp_path / "result.json")]) == 0
+    systems = json.loads((tmp_path / "result.json").read_text())["systems"]
+    assert len(systems) == 3
+    for system in systems.values():
+        assert system["zero_full_forces_mae"] > 0.1
+        assert max(system["full_forces_mae"], system["full_energy_mae"], system["full_smoothness"]) < 1e-7
+
+
 def test_a_potential_is_scored_on_all_of_them_together(built):
     """As the callback does it in training."""
     scans = [scan for out, _ in built.values() for scan in load_scans(out)]

@@ -29,8 +29,9 @@ def read_system(system: SystemFiles) -> Scan:
     kept = np.flatnonzero(~np.isnan(energies))
     if len(kept) < 2:
         raise ScanError(f"{system.location}: {len(kept)} of {len(frames)} frames have an energy, at least 2 must")
-    if max(bond_index.max(), atoms.max()) >= len(numbers):
-        raise ScanError(f"{system.location}/partition.npz: bond_index {bond_index} of {len(numbers)} atoms")
+    for key, found in (("bond_index", bond_index), ("atoms", atoms)):
+        if found.max() >= len(numbers):
+            raise ScanError(f"{system.location}/partition.npz: {key} {found} of {len(numbers)} atoms")
 
     for frame_index in kept:
         location = f"{system.location}/atoms_{frame_index}.xyz"
