@@ -34,7 +34,11 @@ def test_a_search_with_a_crash_and_a_divergence(tmp_path):
     assert last.values == [metrics["val/bsct/full_smoothness"], metrics["val/forces_mae"]]
     assert "trial 1 failed: MemoryError: planted" in done.out and "front so far: 3" in done.out
     assert f"mlip-design select {tmp_path}" in done.out
-    assert f"{tmp_path}: 1 diverged, 2 failed, 1 finished" in done.out
+    assert f"sweep {tmp_path}: 4 trials (grid)" in done.out
+    assert (
+        f"{tmp_path}: 1 diverged, 2 failed, 1 finished\n  0, 1 failed: MemoryError: planted\n  2 diverged"
+        in done.out
+    )
 
 
 def test_a_search_that_was_killed_goes_on(tmp_path):

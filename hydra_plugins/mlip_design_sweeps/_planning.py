@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from hydra_plugins.mlip_design_sweeps._measured import check_measured
 from mlip_design.config import dotted
-from mlip_design.sweep.space import Space, distribution
+from mlip_design.sweep.space import Space, distribution, grid_size
 from mlip_design.sweep.study import Plan
 
 
@@ -45,12 +45,15 @@ class Planner:
         if isinstance(objectives, str) or not objectives:
             raise ValueError(f"objectives: {objectives} is not a list of metrics, such as [val/forces_mae]")
         objectives = list(objectives)
+        searched = Space(
+            {key: distribution(override) for key, override in varied.items()},
+            groups=frozenset(key for key, override in varied.items() if self.is_group(override)),
+        )
+        if settings["sampler"] == "grid":
+            n_trials = min(n_trials, grid_size(searched.grid()))
         return Plan(
             objectives=objectives,
-            space=Space(
-                {key: distribution(override) for key, override in varied.items()},
-                groups=frozenset(key for key, override in varied.items() if self.is_group(override)),
-            ),
+            space=searched,
             fixed=self.fixed,
             written={
                 **{key: value(override) for key, override in overrides.items()},

@@ -34,7 +34,7 @@ class Multirun(Callback):
             runs, unreadable = load_runs([folder])
         except ValueError:  # no runs
             return
-        print(ending(folder, runs, unreadable, list(config.objectives)), flush=True)
+        print(ending(folder, runs, unreadable), flush=True)
         if unreadable or any(run.status in ("failed", "diverged") for run in runs):
             raise SystemExit(1)
 

@@ -63,10 +63,15 @@ def metric_options(objectives: list[str]) -> list[str]:
     return options + [f"--also={name}" for name in others]
 
 
-def ending(folder: Path, runs: list[Run], unreadable: dict[Path, str], objectives: list[str]) -> str:
-    """How many runs of a folder came to which end, and why some did not finish."""
+def ending(folder: Path, runs: list[Run], unreadable: dict[Path, str]) -> str:
+    """How many runs of a folder came to which end, and why some did not finish; the same reason is told once."""
     counts = {status: sum(run.status == status for run in runs) for status in sorted({run.status for run in runs})}
     lines = [f"{folder}: {', '.join(f'{count} {status}' for status, count in counts.items())}"]
-    lines += [f"  {run.folder}: {run.status}: {run.reason}" for run in runs if not run.finished]
+    alike: dict[str, list[str]] = {}
+    for run in runs:
+        if not run.finished:
+            name = str(run.folder.resolve().relative_to(folder.resolve()))
+            alike.setdefault(f"{run.status}: {run.reason}", []).append(name)
+    lines += [f"  {', '.join(names)} {end}" for end, names in alike.items()]
     lines += [f"  {file}: unreadable: {why}" for file, why in unreadable.items()]
     return "\n".join(lines)
