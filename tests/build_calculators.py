@@ -1,4 +1,4 @@
-"""Levels of theory for tests of building scans: EMT that fails, or that takes its time and keeps a log."""
+"""Levels of theory for tests of building scans: EMT that fails, remembers, takes its time and keeps a log, or dies."""
 
 import hashlib
 import os
@@ -9,17 +9,31 @@ from ase.calculators.emt import EMT
 
 
 class Failing(EMT):
-    """No answer where two atoms are closer than `shortest` (Å)."""
+    """No answer where two atoms are closer than `shortest` (Å): an error, or, if `silent`, NaN for the forces."""
 
-    def __init__(self, shortest: float):
+    def __init__(self, shortest: float, silent: bool = False):
         super().__init__()
-        self.shortest = shortest
+        self.shortest, self.silent = shortest, silent
 
     def calculate(self, atoms, *arguments):
         distances = atoms.get_all_distances()
-        if distances[distances > 0].min() < self.shortest:
+        fails = distances[distances > 0].min() < self.shortest
+        if fails and not self.silent:
             raise CalculationFailed("SCF not converged\nin 50 steps")
         super().calculate(atoms, *arguments)
+        if fails:
+            self.results["forces"] = self.results["forces"] * float("nan")
+
+
+class Remembering(EMT):
+    """Its energy goes up by 1 eV with every calculation."""
+
+    n_before = 0
+
+    def calculate(self, atoms, *arguments):
+        super().calculate(atoms, *arguments)
+        self.results["energy"] += self.n_before
+        self.n_before += 1
 
 
 class Slow(EMT):

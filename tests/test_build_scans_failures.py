@@ -13,6 +13,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase.build import molecule
+from ase.calculators.emt import EMT
 from conftest import ROOT
 from test_build_scans import EMT_NAME, QUICK, write
 
@@ -35,10 +36,16 @@ def contents(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
-def test_frames_without_an_answer_are_counted_and_left_out_by_the_reader(tmp_path, capsys):
+REASONS = {False: "CalculationFailed: SCF not converged in 50 steps", True: "energy or forces are not finite"}
+
+
+@pytest.mark.parametrize("silent", REASONS)
+def test_frames_without_an_answer_are_counted_and_left_out_by_the_reader(tmp_path, capsys, silent):
     structures = write(tmp_path / "one.xyz", "CH3CH2OH")
     arguments = ["--calculator", "build_calculators:Failing", "--bonds", "C-C,C-O", *QUICK]
-    status, record = build(tmp_path / "out", structures, *arguments, "--calculator-args", "shortest=0.95")
+    status, record = build(
+        tmp_path / "out", structures, *arguments, "--calculator-args", "shortest=0.95", f"silent={silent}"
+    )
     assert status == 0
     scans = {scan.name: scan for scan in load_scans(tmp_path / "out")}
     assert sorted(scan.bond for scan in scans.values()) == ["C-C", "C-O"]
@@ -51,9 +58,19 @@ def test_frames_without_an_answer_are_counted_and_left_out_by_the_reader(tmp_pat
         assert [bool(np.isnan(frame.get_forces()).all()) for frame in frames] == failed
         assert len(scans[name].lengths) == 7 - sum(failed)
         assert system["without_label"] == sum(failed) > 0
-        assert system["failures"] == {"CalculationFailed: SCF not converged in 50 steps": sum(failed)}
+        assert system["failures"] == {REASONS[silent]: sum(failed)}
         n_missing += sum(failed)
-    assert f"{n_missing:6d}  CalculationFailed: SCF not converged in 50 steps" in capsys.readouterr().out
+    assert f"{n_missing:6d}  {REASONS[silent]}" in capsys.readouterr().out
+
+
+def test_a_label_does_not_depend_on_the_frames_before_it(tmp_path):
+    structures = write(tmp_path / "one.xyz", "CH3OH")
+    status, _ = build(tmp_path / "out", structures, "--calculator", "build_calculators:Remembering", *QUICK)
+    assert status == 0
+    (scan,) = load_scans(tmp_path / "out")
+    for positions, energy in zip(scan.positions, scan.energies, strict=True):
+        atoms = ase.Atoms(scan.numbers, positions, calculator=EMT())
+        assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-8)
 
 
 def test_a_scan_with_one_label_or_a_start_without_is_left_out_with_the_reason(tmp_path, capsys):
