@@ -157,6 +157,15 @@ def test_bad_input(arguments, message, data, tmp_path, capsys, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.ckpt"]
 
 
+def test_ctrl_c(data, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlip_design.bsct.scoring.predict", interrupted)
+    assert main(["bsct", MORSE, "--data", str(data)]) == 130
+    assert capsys.readouterr().out == "stopped; the same command goes on where it was\n"
+
+
 @pytest.mark.parametrize("name", ["result.json", "predictions.npz"])
 def test_a_damaged_result_is_one_line(scored, tmp_path, name):
     for path in scored.iterdir():
