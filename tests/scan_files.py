@@ -46,7 +46,7 @@ class System:
             ]
             header = HEADER.format(bond=self.bond, energy=self.energies[i])
             (folder / f"atoms_{i}.xyz").write_text("\n".join([str(len(rows)), header, *rows]) + "\n")
-        shutil.copy(folder / "atoms_2.xyz", folder / "unperturbed.xyz")
+        shutil.copy(folder / "atoms_0.xyz", folder / "unperturbed.xyz")
         write_partition(folder, self)
         return folder
 

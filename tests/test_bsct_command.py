@@ -114,6 +114,14 @@ def test_what_is_printed(scored, data, capsys, tmp_path):
     assert "no better than zero forces: full_smoothness" in printed
 
 
+def test_the_shortest_scan(tmp_path, capsys):
+    """Two frames: every second one is none."""
+    System(count=2, energies=[1.0, 0.5]).write(tmp_path / "scans")
+    assert main(["bsct", MORSE, "--data", str(tmp_path / "scans"), "--out", str(tmp_path / "out")]) == 0
+    assert facts_of(tmp_path / "out")["sensitivity"][-1]["full_smoothness"] is None
+    assert "1 of 1 systems" in capsys.readouterr().out
+
+
 def test_a_broken_system(data, tmp_path, capsys):
     root = tmp_path / "scans"
     System().write(root)

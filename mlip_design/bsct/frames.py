@@ -1,7 +1,7 @@
 """The frames of one scan from extended XYZ text, energies in eV, positions in Å, forces in eV/Å.
 
 Frames as published differ in numbers only: what ASE makes of the first one then holds for all of them, and the numbers
-are read without it, some twenty times as fast. Whatever else a file holds, ASE reads it.
+are read without it, five times as fast. Whatever else a file holds, ASE reads it.
 """
 
 import contextlib

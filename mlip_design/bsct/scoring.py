@@ -35,19 +35,15 @@ def score(
     read = time.perf_counter()
     predicted, n_known = predict(model, found.scans, workers, progress)
     done = time.perf_counter()
-    systems = {scan.name: measure(scan, made) for scan, made in zip(found.scans, predicted, strict=True)}
+    pairs = list(zip(found.scans, predicted, strict=True))
+    systems = {scan.name: measure(scan, made) for scan, made in pairs}
+    usable = [(scan, made.forces) for scan, made in pairs if systems[scan.name]["failure"] is None]
     facts = {
         "schema": SCHEMA,
         "model": describe_model(model),
         "data": describe_data(root, found),
         **summarize(systems),
-        "sensitivity": sensitivity(
-            [
-                (scan, made.forces)
-                for scan, made in zip(found.scans, predicted, strict=True)
-                if systems[scan.name]["failure"] is None
-            ]
-        ),
+        "sensitivity": sensitivity(usable),
         "systems": systems,
         "frames_from_cache": n_known,
         "versions": versions(),

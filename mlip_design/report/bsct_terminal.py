@@ -129,7 +129,7 @@ def sensitivity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         label = f"{row['floor']:g}" + (", every 2nd" if row["every"] == 2 else "")
         table.add_row(
             label,
-            *(f"{row[f'{r}_smoothness']:.1f} ({row[f'zero_{r}_smoothness']:.1f})" for r in REGIONS),
+            *(f"{number(row[f'{r}_smoothness'], 1)} ({number(row[f'zero_{r}_smoothness'], 1)})" for r in REGIONS),
         )
     return table
 
