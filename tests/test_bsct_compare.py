@@ -141,7 +141,7 @@ def test_only_systems_that_all_have_are_compared(tmp_path, capsys):
     assert found.systems == ["C-N/0", "C-N/2", "C-N/3"]
     reasons = {"C-N/1": "no usable prediction of model 2", "C-N/4": "not scored with model 2"}
     assert found.not_compared == reasons
-    assert found.notes == ["only 3 systems: the intervals are too narrow"]
+    assert found.notes == ["few systems (3): the intervals are too narrow"]
     assert found.models == [f"model a=1 ({place})" for place in results]
     assert main(["compare", *results]) == 0
     printed = capsys.readouterr().out

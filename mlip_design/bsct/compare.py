@@ -54,7 +54,7 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What must be known before the numbers are believed."""
-        few = f"only {len(self.systems)} systems: the intervals are too narrow"
+        few = f"few systems ({len(self.systems)}): the intervals are too narrow"
         return [few] if len(self.systems) < FEW else []
 
     def as_dict(self) -> dict[str, Any]:

@@ -125,18 +125,17 @@ def beyond_rows(facts: Facts) -> Iterator[list[str]]:
 def systems(facts: Facts, drawn: Mapping[str, Any]) -> Table:
     """Every system, worst first; the name of one that the page can draw shows it. drawn: by name."""
     columns = [Column("system"), Column("atoms", digits=0), *SYSTEM_KEYS.values()]
-    columns[6:6] = [Column("steepest at", "Å", 2)]
-    columns += [Column("artificial minima", digits=0), Column("remark")]
+    columns += [Column("artificial minima", digits=0), Column("steepest at", "Å", 2)]
+    columns += [Column("no usable prediction")] if facts["failed"] else []
     rows = []
     for name in by_smoothness(facts):
         system = facts["systems"][name]
         label = anchor(f"#{quote(name)}", name) if name in drawn else name
+        known = system["failure"] is None and system["steepest"] is not None
+        place = system["steepest"] - system["equilibrium"] if known else None
         row = [label, system["atoms"], *(system[key] for key in SYSTEM_KEYS)]
-        place = (
-            None if system["failure"] or system["steepest"] is None else system["steepest"] - system["equilibrium"]
-        )
-        row[6:6] = [place]
-        rows.append([*row, len(system["minima"]["artificial"]), system["failure"] or ""])
+        row += [len(system["minima"]["artificial"]), place]
+        rows.append(row + ([system["failure"] or ""] if facts["failed"] else []))
     return Table(columns, rows, can_filter=True)
 
 
