@@ -43,10 +43,10 @@ def means(comparison: Comparison) -> Table:
     """Every model by every key."""
     columns = [Column("key"), Column("unit"), Column("zero forces", digits=3)]
     for number in range(1, len(comparison.models) + 1):
-        columns += [Column(f"model {number}", digits=3), Column("95 %: low", digits=3), Column("high", digits=3)]
+        columns += [Column(f"model {number}", digits=3), Column("±", digits=3)]
     rows = []
     for key, found in comparison.keys.items():
-        cells = [cell for one in found.paired.means for cell in (one.mean, one.low, one.high)]
+        cells = [cell for one in found.paired.means for cell in (one.mean, (one.high - one.low) / 2)]
         rows.append([key, found.unit, found.zero, *cells])
     return Table(columns, rows)
 
