@@ -71,6 +71,7 @@ def test_the_layout_is_the_published_one(built):
         assert len(list((built[0] / name).iterdir())) == N_FRAMES + 2
         assert set(part) == {"bond", "bond_index", "labels", "perturb_range", "rotation", "unit_vec"}
         assert str(part["bond"]) == name.partition("/")[0] == "-".join(sorted(start.symbols[[i, j]]))
+        assert name.endswith(f"_{i}-{j}")
         assert (part["labels"][i], part["labels"][j], part["labels"].dtype) == (0, 1, np.int32)
         vector = start.positions[j] - start.positions[i]
         np.testing.assert_allclose(part["unit_vec"], vector / np.linalg.norm(vector), atol=1e-10)
