@@ -133,7 +133,10 @@ def needed(name: str) -> set[str]:
     return outside
 
 
-@pytest.mark.parametrize("name", ["mlip_design.bsct.score", "mlip_design.bsct.scans", "mlip_design.selection"])
+@pytest.mark.parametrize(
+    "name",
+    ["mlip_design.bsct.score", "mlip_design.bsct.scans", "mlip_design.bsct.compare", "mlip_design.selection"],
+)
 def test_scores_and_selections_are_computed_without_torch_being_installed(name):
     assert needed(name) & LEARNING == set()
 
