@@ -3,6 +3,7 @@
 Plots are in `mlip_design.bsct.plots`, which alone imports matplotlib.
 """
 
+from mlip_design.bsct.probe import probe_path
 from mlip_design.bsct.scans import Scan, ScanError, ScanSet, load_scans, read_scans
 from mlip_design.bsct.score import (
     METRIC_KEYS,
@@ -26,6 +27,7 @@ __all__ = [
     "aggregate",
     "deviation_curves",
     "load_scans",
+    "probe_path",
     "read_scans",
     "score_scan",
     "zero_force_score",

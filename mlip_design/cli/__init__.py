@@ -11,6 +11,7 @@ from mlip_design.cli.bsct import add_bsct
 from mlip_design.cli.build_scans import add_build_scans
 from mlip_design.cli.compare import add_compare
 from mlip_design.cli.data import add_data
+from mlip_design.cli.probe import add_probe
 from mlip_design.cli.report import add_report
 from mlip_design.cli.selection import add_finalists, add_select, add_watch
 
@@ -22,6 +23,7 @@ def build_parser() -> Parser:
     add_build_scans(groups)
     add_compare(groups)
     add_data(groups)
+    add_probe(groups)
     add_select(groups)
     add_finalists(groups)
     add_watch(groups)

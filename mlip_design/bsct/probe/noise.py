@@ -39,7 +39,8 @@ def noise_points(start: float, stop: float) -> np.ndarray:
     """Coordinates (N_TABLES, N_POINTS) at which noise is measured."""
     span = stop - start
     begin = start + span * (np.arange(N_TABLES) + 0.618) / N_TABLES
-    return begin[:, None] + STEP * span * np.arange(N_POINTS)
+    steps = STEP * span * (1 + 0.618 * np.arange(N_TABLES) / N_TABLES)  # equal ones could all be whole roundings
+    return begin[:, None] + steps[:, None] * np.arange(N_POINTS)
 
 
 def measure_noise(points: np.ndarray, values: np.ndarray) -> Noise:

@@ -39,14 +39,14 @@ def new_table(*headings: str, words: int) -> Table:
     """A table whose first columns hold words, the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index < words else "right")
+        table.add_column(heading, justify="left" if index < words else "right", no_wrap=True)
     return table
 
 
 def paths_table(walks: Sequence[tuple[Survey, Walk]]) -> Table:
     """A row a path: range, evaluations, what was found."""
-    headings = ("structure", "path", "from", "to", "", "evaluations", "jumps", "kinks")
-    table = new_table(*headings, "largest jump\nof energy, eV", "largest jump\nof forces, eV/Å", words=2)
+    headings = ("structure", "path", "range", "evaluations", "jumps", "kinks")
+    table = new_table(*headings, "energy\njump, eV", "force\njump, eV/Å", words=2)
     for survey, walk in walks:
         path, probe = walk.path, walk.probe
         counts = [len(probe.jumps), len(probe.kinks)]
@@ -54,10 +54,8 @@ def paths_table(walks: Sequence[tuple[Survey, Walk]]) -> Table:
         table.add_row(
             survey.name,
             path.name,
-            f"{path.start:.2f}",
-            f"{path.stop:.2f}",
-            path.unit,
-            f"{probe.n_evaluations:,}" + (", not finished" if probe.exhausted else ""),
+            f"{path.start:.1f} to {path.stop:.1f} {path.unit}",
+            f"{probe.n_evaluations:,}" + ("\nnot finished" if probe.exhausted else ""),
             *(str(count) if count else "-" for count in counts),
             *(f"{size:.3g}" if probe.jumps else "-" for size in sizes),
         )

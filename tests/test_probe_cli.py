@@ -1,0 +1,95 @@
+"""`mlip-design probe`: what it prints, its exit status, its JSON, and one line for bad input."""
+
+import json
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.lj import LennardJones
+
+from mlip_design import cli
+
+TRUNCATED = ["ase.calculators.lj:LennardJones", "--calculator-args", "sigma=1.0", "epsilon=1.0", "rc=2.5"]
+
+
+class Failing(Calculator):
+    """No answer for O-H below 0.8 Å, or NaN."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, nan: bool = False):
+        super().__init__()
+        self.nan = nan
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """See ASE."""
+        super().calculate(atoms, properties, system_changes)
+        short = atoms.get_distance(0, 1) < 0.8
+        if short and not self.nan:
+            raise RuntimeError("SCF did not converge")
+        self.results = {"energy": 0.0, "forces": np.full((3, 3), np.nan if short else 0.0)}
+
+
+def smooth() -> LennardJones:
+    """Lennard-Jones that is switched off smoothly."""
+    return LennardJones(sigma=1.0, rc=2.5, ro=1.7, smooth=True)
+
+
+@pytest.fixture
+def water(tmp_path):
+    """A file."""
+    ase.io.write(tmp_path / "water.xyz", molecule("H2O"))
+    return str(tmp_path / "water.xyz")
+
+
+def test_a_calculator_that_jumps_has_status_1(water, capsys, tmp_path):
+    file = tmp_path / "found.json"
+    arguments = ["--structure", water, "--path", "cutoff", "--json", str(file)]
+    assert cli.main(["probe", *TRUNCATED, *arguments]) == 1
+    printed = capsys.readouterr().out
+    assert "1 jumps and no kinks along 1 paths of 1 structures" in printed
+    (path,) = json.loads(file.read_text())["structures"][0]["paths"]
+    (jump,) = path["jumps"]
+    assert jump["energy_jump"] < 1e-9  # ASE shifts it
+    assert jump["force_jump"] == pytest.approx(0.0551535899, abs=1e-6)
+    assert f"{jump['coordinate']:.6f}" in printed
+
+
+def test_a_smooth_calculator_has_status_0(water, capsys):
+    assert (
+        cli.main(["probe", "test_probe_cli:smooth", "--structure", water, "--path", "bond:0,1", "angle:1,0,2"])
+        == 0
+    )
+    printed = capsys.readouterr().out
+    assert "no jumps and " in printed
+    assert "angle 1-0-2" in printed
+
+
+@pytest.mark.parametrize("nan", [False, True])
+def test_a_path_without_answer_is_named_and_others_go_on(water, capsys, nan):
+    model = ["test_probe_cli:Failing", "--calculator-args", f"nan={nan}"]
+    assert cli.main(["probe", *model, "--structure", water, "--path", "bond:0,1", "angle:1,0,2"]) == 1
+    printed = capsys.readouterr().out
+    assert "not probed: 0 H2O, bond 0-1" in printed
+    assert ("not finite" if nan else "SCF did not converge") in printed
+    assert "no jumps and no kinks along 1 paths" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--path", "bnd:0,1"], "did you mean 'bond'"),
+        (["--path", "bond:0,7"], "needs 2 different atoms from 0 to 2"),
+        (["--path", "torsion"], "no 4 atoms bonded in a row"),
+        (["--max-evaluations", "10"], "max_evaluations = 10"),
+        (["--structure", "nowhere.xyz"], "nowhere.xyz: no such file"),
+        (["--calculator-args", "rc"], "not of the form key=value"),
+    ],
+)
+def test_bad_input_is_one_line(water, capsys, words, message):
+    assert cli.main(["probe", TRUNCATED[0], "--structure", water, *words]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert message in printed.err
