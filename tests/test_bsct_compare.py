@@ -177,6 +177,9 @@ def test_another_machine_is_no_other_scan(tmp_path):
 
 def test_bad_input_is_one_line(tmp_path, capsys):
     good, other = results_of(tmp_path, *drawn(1, 0.0, 5))
+    old = str(
+        write_result(tmp_path / "old", {"C-N/0": {k: v for k, v in system(0).items() if k != "full_forces_mae"}})
+    )
     elsewhere = str(write_result(tmp_path / "elsewhere", {"N-O/7": system(7)}))
     (tmp_path / "torn.json").write_text('{"schema": 1, "mod')
     (tmp_path / "run").mkdir()
@@ -186,6 +189,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         (good, str(tmp_path / "none")): f"{tmp_path / 'none'}: no such result",
         (good, str(tmp_path / "torn.json")): "not a result of mlip-design bsct",
         (good, str(tmp_path / "run")): f"{tmp_path / 'run' / 'result.json'}: no such result",
+        (good, old): f"{old}: C-N/0 has no 'full_forces_mae'; score the model again",
         (good, elsewhere): f"no system has a usable prediction in all results; there are 5 in {good}, 1 in",
         (good, other, "--keys", "full_smothness"): "no 'full_smothness' (did you mean 'full_smoothness'?); it has",
         (good, other, "--out", other): f"{other} holds result.json, whose report.html would be written over",

@@ -139,6 +139,21 @@ def test_the_page_is_written_again(scored, tmp_path, capsys):
     assert (folder / "report.html").read_bytes() == before
 
 
+def test_a_stop_while_writing_leaves_the_page_that_was(scored, tmp_path, monkeypatch):
+    folder = shutil.copytree(scored, tmp_path / "out")
+    (folder / "report.html").write_text("the page that was")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("mlip_design.report.page.os.replace", stop)
+        main(["report", str(folder)])
+    assert (folder / "report.html").read_text() == "the page that was"
+    assert main(["report", str(folder)]) == 0
+    assert len(drawn_on(folder)) == 5 and not list(folder.glob(".*"))
+
+
 def test_damaged_predictions_are_one_line_and_leave_the_page(scored, tmp_path, capsys):
     folder = shutil.copytree(scored, tmp_path / "out")
     (folder / "predictions.npz").write_bytes(b"not what it was")

@@ -79,6 +79,8 @@ def compare(results: Sequence[str | Path], keys: Sequence[str] = USUAL_KEYS) -> 
     places, facts = [str(result) for result in results], [load_facts(result) for result in results]
     for key in keys:
         check_key(key, list(facts[0]["keys"]))
+    for place, one in zip(places, facts, strict=True):
+        check_complete(place, one["systems"], keys)
     for place, other in zip(places[1:], facts[1:], strict=True):
         check_same_scans(places[0], facts[0]["systems"], place, other["systems"])
     not_compared = without_prediction(facts)
@@ -105,6 +107,14 @@ def check_key(key: str, known: Sequence[str]) -> None:
         close = get_close_matches(key, known, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(f"--keys: the score has no {key!r}{hint}; it has {', '.join(known)}")
+
+
+def check_complete(place: str, systems: Facts, keys: Sequence[str]) -> None:
+    """Raise ValueError if an entry of "systems" lacks a key, as those of another version may."""
+    for name, system in systems.items():
+        for key in ("failure", *SCAN_FACTS, *keys):
+            if key not in system:
+                raise ValueError(f"{place}: {name} has no {key!r}; score the model again with this version")
 
 
 def check_same_scans(first: str, expected: Facts, place: str, found: Facts) -> None:

@@ -9,6 +9,7 @@ from mlip_design.cli.arguments import write_json
 def compare(args: argparse.Namespace) -> int:
     from mlip_design.bsct.compare import USUAL_KEYS
     from mlip_design.bsct.compare import compare as compare_results
+    from mlip_design.bsct.result import save_facts
     from mlip_design.report.compare_page import write_comparison_page
     from mlip_design.report.compare_terminal import print_comparison
 
@@ -18,8 +19,7 @@ def compare(args: argparse.Namespace) -> int:
     print_comparison(comparison)
     write_json(args.json, comparison.as_dict())
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_json(args.out / "comparison.json", comparison.as_dict())
+        save_facts(args.out / "comparison.json", comparison.as_dict())
         print(f"\npage  {write_comparison_page(args.out, comparison)}")
     return 0
 
