@@ -130,8 +130,9 @@ def found(structure: Structure, kind: str, count: int) -> Sequence[int]:
 
 def check_room(structure: Structure, kind: str) -> None:
     """Raise NoPathError for a structure that is too small or periodic where it must not be."""
-    least = {"swap": 3, "cutoff": 2}.get(kind, 1)
+    periodic = structure.pbc.any()
+    least = {"swap": 2 if periodic else 3, "cutoff": 2}.get(kind, 1)
     if len(structure.numbers) < least:
         raise NoPathError(f"--path {kind}: needs {least} atoms, the structure has {len(structure.numbers)}")
-    if kind == "approach" and structure.pbc.any():
+    if kind == "approach" and periodic:
         raise NoPathError("--path approach: needs molecules, the structure is periodic")
