@@ -50,6 +50,19 @@ def test_writes_a_picture(scan, prediction, tmp_path):
     assert plot_scan(scan, *prediction, title="epoch 3").get_suptitle() == "epoch 3"
 
 
+@pytest.mark.parametrize(
+    "bond, name",
+    [
+        ("C-N", "C-N bond length (Å)"),
+        ("angle_C-C-O", "C-C-O angle, as an arc (Å)"),
+        ("torsion_H-C-C-O", "H-C-C-O torsion angle, as an arc (Å)"),
+        ("approach_H-O", "H-O distance (Å)"),
+    ],
+)
+def test_names_what_is_scanned(scan, prediction, bond, name):
+    assert plot_scan(replace(scan, bond=bond), *prediction).axes[-1].get_xlabel() == name
+
+
 def test_marks_the_steepest_interval(scan, prediction):
     energies, forces = prediction
     slope = np.abs(deviation_curves(scan, forces).slope)

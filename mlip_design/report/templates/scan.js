@@ -52,7 +52,7 @@ function scanFigure(scan, height) {
   const layout = {
     ...marks(scan), height, template: "none", margin: { l: 70, r: 20, t: 50, b: 50 }, hovermode: "x", hoversubplots: "axis",
     grid: { rows: 4, columns: 1, subplots: [["xy"], ["xy2"], ["xy3"], ["xy4"]], ygap: 0.12 },
-    legend: { orientation: "h", x: 1, xanchor: "right", y: 1.01, yanchor: "bottom" },
+    legend: { orientation: "h", x: 1, xanchor: "right", y: 1.035, yanchor: "bottom" },
     xaxis: { title: { text: `${scan.coordinate}, Å` }, anchor: "y4", zeroline: false, range: [scan.lengths[0], scan.lengths.at(-1)] },
     yaxis: y("energy, eV", scan.energy_top ? { range: [bottom, scan.energy_top] } : {}),
     yaxis2: y("deviation², (eV/Å)²", { type: "log", exponentformat: "power", nticks: 5 }),
