@@ -169,9 +169,9 @@ def test_the_smooth_model_has_none(kind):
 
 
 def test_the_smooth_model_has_none_through_the_perfect_site_of_a_crystal():
-    path = find_path(diamond(), "swap", CUTOFF)
+    path = find_path(from_atoms(bulk("C", "diamond", a=3.57) * (2, 1, 1)), "swap", 4.0)
     assert np.abs(np.array(path.places) - 3.57 * 3**0.5 / 4).min() < 1e-9
-    walked = walk(Evaluated("model=smooth_attn"), path)
+    walked = walk(Evaluated("model=smooth_attn", "model.neighbors.cutoff=4.0"), path)
     assert (walked.probe.jumps, walked.probe.exhausted) == ((), False)
 
 
