@@ -3,7 +3,6 @@
 Colours of text, lines and ground are left to the page. Text is escaped: plotly reads it as HTML.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -16,9 +15,8 @@ from mlip_design.bsct.plots import coordinate_name
 from mlip_design.bsct.scan import Scan
 from mlip_design.bsct.score import deviation_curves
 from mlip_design.report.curves import COLOURS
-from mlip_design.report.sweep_figures import FAINT, GREY, layout
+from mlip_design.report.figures import BLUE, FAINT, GREY, ORANGE, axis, layout
 
-BLUE, ORANGE, *_ = COLOURS
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "pentagon")
 FLOOR = 1.0
 """e of the formula, eV/Å."""
@@ -88,15 +86,6 @@ def errors(systems: Systems) -> dict[str, Any]:
     for update, (key, title) in zip((figure.update_xaxes, figure.update_yaxes), ERROR_AXES.items(), strict=True):
         update(title=title, **axis([system[key] for system in systems.values()]))
     return figure.to_plotly_json()
-
-
-def axis(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with round numbers, or a linear one if there is a zero."""
-    if min(values) <= 0:
-        return {"type": "linear"}
-    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 2)
-    ticks = [float(f"{factor}e{decade}") for decade in decades for factor in (1, 2, 5)]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def links(systems: Systems) -> dict[str, list[str]]:

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from mlip_design.report.sweep_tables import anchor
-from mlip_design.report.table import Column, Table
+from mlip_design.report.table import Column, Table, anchor
 
 Facts = Mapping[str, Any]
 """What `result.json` holds, or a part of it."""

@@ -10,10 +10,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from mlip_design.bsct.compare import Comparison
-from mlip_design.report.bsct_figures import axis
 from mlip_design.report.curves import COLOURS
+from mlip_design.report.figures import GREY, axis, layout
 from mlip_design.report.page import write_page
-from mlip_design.report.sweep_figures import GREY, layout
 from mlip_design.report.table import Column, Table
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from mlip_design.report.curves import COLOURS
+from mlip_design.report.figures import BLUE, FAINT, GREEN, GREY, ORANGE, layout
 from mlip_design.selection.pareto import front
 from mlip_design.selection.quantities import Quantity, quantity
 from mlip_design.selection.selection import Selection
@@ -18,8 +18,6 @@ from mlip_design.selection.statistics import Estimate
 from mlip_design.selection.terminal import with_interval
 from mlip_design.selection.variants import DEFAULT, Variant, last_word
 
-BLUE, ORANGE, GREEN, _ = COLOURS
-GREY, FAINT = "#8a929c", "rgba(138, 146, 156, 0.5)"
 PICK_SYMBOLS = {"epsilon": "circle-open", "knee": "square-open"}
 
 
@@ -190,18 +188,6 @@ def seeds(selection: Selection, links: dict[str, str]) -> dict[str, Any]:
     figure.update_layout(layout(150 + 26 * len(several)))
     figure.update_yaxes(type="category").update_yaxes(title="variant", row=1, col=1)
     return figure.to_plotly_json()
-
-
-def layout(height: int) -> dict[str, Any]:
-    """What all figures share. height: pixels."""
-    return {
-        "template": "none",
-        "height": height,
-        "margin": {"l": 80, "r": 30, "t": 50, "b": 60},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        "hoverlabel": {"align": "left"},
-        "barmode": "group",
-    }
 
 
 def scaled(variants: list[Variant] | tuple[Variant, ...], name: str) -> list[float]:

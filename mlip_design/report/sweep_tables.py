@@ -4,9 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from markupsafe import Markup
-
-from mlip_design.report.table import Column, Table
+from mlip_design.report.table import Column, Table, anchor
 from mlip_design.selection.quantities import quantity
 from mlip_design.selection.selection import Selection
 
@@ -91,8 +89,3 @@ def left_out(selection: Selection, folder: Path) -> Table:
         for path, why in selection.left_out.items()
     ]
     return Table([Column("folder or file"), Column("why")], rows, can_filter=True)
-
-
-def anchor(target: str, text: str) -> Markup:
-    """A link; target and text are escaped."""
-    return Markup('<a href="{}">{}</a>').format(target, text)

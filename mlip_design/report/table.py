@@ -43,3 +43,8 @@ class Table:
     rows: Sequence[Sequence[float | str | None]]
     can_filter: bool = False
     """Whether a field above it keeps the rows that hold what is typed."""
+
+
+def anchor(target: str, text: str) -> Markup:
+    """A link; target and text are escaped."""
+    return Markup('<a href="{}">{}</a>').format(target, text)
