@@ -5,7 +5,6 @@ hard for every model takes no part in their differences. Intervals are 95 % perc
 somewhat too narrow. What is compared is a score that is better when lower.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -86,9 +85,7 @@ def interval(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float, f
     return float(values.mean()), float(low), float(high)
 
 
-def signs(contrast: Sequence[float] | np.ndarray) -> tuple[int, int, int, float]:
+def signs(contrast: np.ndarray) -> tuple[int, int, int, float]:
     """How many of contrast (n_systems,) are below, at and above 0, and the probability of so uneven a split."""
-    lower, equal, higher = (
-        int(count) for count in ((contrast < 0).sum(), (contrast == 0).sum(), (contrast > 0).sum())
-    )
+    lower, equal, higher = (int((np.sign(contrast) == sign).sum()) for sign in (-1, 0, 1))
     return lower, equal, higher, float(binomtest(lower, lower + higher).pvalue) if lower + higher else 1.0
