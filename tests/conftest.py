@@ -6,8 +6,6 @@ import shutil
 import tempfile
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: OpenMP threads are slow on a busy machine
-os.environ["MLIP_DESIGN_CACHE"] = tempfile.mkdtemp(prefix="mlip_design_cache")  # the user's own stays as it is
-atexit.register(shutil.rmtree, os.environ["MLIP_DESIGN_CACHE"], ignore_errors=True)
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,6 +27,8 @@ from mlip_design.graph import batch_structures
 from mlip_design.potential import Potential, Prediction, Statistics
 from mlip_design.structures import Structure, from_atoms
 
+os.environ["MLIP_DESIGN_CACHE"] = tempfile.mkdtemp(prefix="mlip_design_cache")  # the user's own stays as it is
+atexit.register(shutil.rmtree, os.environ["MLIP_DESIGN_CACHE"], ignore_errors=True)
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -36,10 +36,16 @@ class SoftmaxAttention(nn.Module):
         """Shapes as in `contracts.Attention`; returns (n_atoms, n_queries, n_features)."""
         key, value = self.project_key_value(tokens).chunk(2, dim=-1)
         query = self.normalize(self.heads(self.project_query(tokens[:, :n_queries])))
-        products = query @ self.normalize(self.heads(key)).transpose(-1, -2)
-        angular = legendre[:, :, :n_queries].repeat(1, self.repeats, 1, 1)
-        logits = torch.addcmul(log_weight[:, None, None, :], products, angular, value=self.scale)
-        mixed = logits.softmax(dim=-1) @ self.heads(self.weigh(value, weight))
+        # keys in rows: a softmax over the last dimension, shorter than a vector register, is several times as slow
+        products = self.normalize(self.heads(key)) @ query.transpose(-1, -2)
+        logits = torch.addcmul(
+            log_weight[:, None, None, :, None],
+            products.unflatten(1, (self.repeats, -1)),
+            legendre[:, None, :, :, :n_queries],
+            value=self.scale,
+        )
+        shares = logits.softmax(dim=-2).flatten(1, 2).transpose(-1, -2)
+        mixed = shares @ self.heads(self.weigh(value, weight))
         return self.project_out(mixed.transpose(1, 2).flatten(2))
 
     def heads(self, projected: Tensor) -> Tensor:
