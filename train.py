@@ -26,7 +26,7 @@ from callbacks.checkpoint_io import AtomicCheckpointIO
 from callbacks.failure import leave_record
 from callbacks.measured import check_monitors
 from callbacks.progress import silence_lightning
-from callbacks.results import GivenUpError, Results, replacing
+from callbacks.results import GivenUpError, Results
 from mlip_design.arguments import check_arguments
 from mlip_design.config import (
     BUGS,
@@ -38,6 +38,7 @@ from mlip_design.config import (
     register_resolvers,
 )
 from mlip_design.data.datamodule import StructureDataModule
+from mlip_design.files import replacing
 from mlip_design.report.terminal import print_summary
 from mlip_design.run_folder import begun, check_same_run, remove_empty
 from mlip_design.sweep.record import is_over, recorded

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from callbacks.results import replacing
+from mlip_design.files import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

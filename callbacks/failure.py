@@ -2,7 +2,8 @@
 
 import json
 
-from callbacks.results import Results, finite, replacing
+from callbacks.results import Results, finite
+from mlip_design.files import replacing
 from mlip_design.selection.runs import Run
 from mlip_design.sweep.record import is_over, recorded
 

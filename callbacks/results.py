@@ -7,14 +7,11 @@ travels in the checkpoints, so that a resumed run continues it.
 import csv
 import json
 import math
-import os
 import statistics
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
@@ -23,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from callbacks.wandb_log import log_outcome, plot_over_epochs, wandb_loggers
+from mlip_design.files import replacing
 from mlip_design.metrics import ENERGY_MAE, FORCES_MAE
 from mlip_design.report.run_page import write_run_page
 from mlip_design.task import DivergedError
@@ -194,20 +192,6 @@ def logged(trainer: pl.Trainer, prefixes: tuple[str, ...]) -> dict[str, float]:
     """The metrics of the present epoch whose names start so, by name; values of single steps are left out."""
     metrics = sorted(trainer.callback_metrics.items())
     return {k: v.item() for k, v in metrics if k.startswith(prefixes) and not k.endswith("_step")}
-
-
-@contextmanager
-def replacing(path: str | Path, mode: str = "w") -> Iterator[IO]:
-    """A file that takes the place of `path` only when it was written whole; text by default, else mode is 'wb'."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    with open(partial, mode, **text) as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def finite(value: Any) -> Any:

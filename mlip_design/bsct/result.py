@@ -10,7 +10,8 @@ import numpy as np
 
 from mlip_design.bsct.packing import pack, split, split_vectors, unpack
 from mlip_design.bsct.scan import Scan
-from mlip_design.bsct.storage import load_arrays, save_arrays, save_whole
+from mlip_design.bsct.storage import load_arrays, save_arrays
+from mlip_design.files import replacing
 
 SCHEMA = 1
 FACTS, PREDICTIONS = "result.json", "predictions.npz"
@@ -38,7 +39,9 @@ class Result:
 
 def save_facts(path: Path, facts: dict[str, Any]) -> None:
     """Write `result.json`. Raises OSError."""
-    save_whole(path, (json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    with replacing(path) as file:
+        json.dump(facts, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
 
 
 def load_facts(path: str | Path) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from mlip_design.bsct.layout import SystemFiles
 from mlip_design.bsct.packing import pack, unpack
 from mlip_design.bsct.scan import Scan
-from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays, save_whole
+from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays
+from mlip_design.files import replacing
 
 FORMAT = b"scans 2"
 """Changes with the meaning of what is stored."""
@@ -56,8 +57,8 @@ class ScanCache:
             content = content_hash(systems)
         times = [state[-1] if state else started for system in systems for state in system.states.values()]
         if started - max(times, default=started) > RACE * 1e9:
-            with contextlib.suppress(OSError):  # `save` says so
-                save_whole(memory, content.encode())
+            with contextlib.suppress(OSError), replacing(memory) as file:  # `save` says so
+                file.write(content)
         return content
 
 

@@ -1,12 +1,12 @@
 """Files of arrays that are either whole or not there, and where those live that can be made again."""
 
-import io
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from mlip_design.files import replacing
 
 
 def cache_folder() -> Path:
@@ -14,22 +14,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MLIP_DESIGN_CACHE") or Path("~/.cache/mlip_design").expanduser())
 
 
-def save_whole(path: Path, content: bytes) -> None:
-    """Write a file that takes its place in one step, whoever else does the same. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name, as `save_whole` does."""
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    save_whole(path, content.getvalue())
+    """Write arrays by name. Raises OSError."""
+    with replacing(path, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray] | None:

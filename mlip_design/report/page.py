@@ -1,10 +1,11 @@
 """HTML pages from the templates beside this file: each in one file that needs no network and no other file."""
 
-import os
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mlip_design.files import replacing
 
 
 @cache
@@ -21,7 +22,6 @@ def environment() -> Environment:
 def write_page(path: Path, template: str, **content: object) -> Path:
     """Fill a template and put it in the place of `path` as a whole; returns the path."""
     text = environment().get_template(template).render(**content)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write(text)
     return path
