@@ -1,7 +1,6 @@
 """BSCT as a validation callback: the smoothness of the potential, measured on the weights that will be saved."""
 
 import csv
-import math
 import sys
 import time
 import warnings
@@ -14,16 +13,17 @@ import pytorch_lightning as pl
 import torch.distributed
 from ase.data import chemical_symbols
 from matplotlib.figure import Figure
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import Callback, WeightAveraging
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from tqdm import tqdm
 
-from callbacks.results import replacing
+from callbacks.measured import check_cadence
 from callbacks.wandb_log import log_scans, plot_over_epochs, wandb_loggers
 from mlip_design.bsct import METRIC_KEYS, Scan, aggregate, score_scan, zero_force_score
 from mlip_design.bsct.plots import plot_scan
 from mlip_design.bsct.runner import predict_scans, scan_batches
+from mlip_design.files import replacing
 from mlip_design.potential import Potential
 
 STAGES = {"fit": "val", "validate": "val", "test": "test"}
@@ -89,18 +89,7 @@ class BSCT(Callback):
 
     def check_cadence(self, trainer: pl.Trainer) -> None:
         """Raise ValueError if another callback monitors a key that is not measured whenever it looks."""
-        cadence = math.lcm(self.every_n_epochs, trainer.check_val_every_n_epoch or 1)
-        for callback in trainer.callbacks:
-            monitor = getattr(callback, "monitor", None) or ""
-            if "/bsct/" not in monitor:
-                continue
-            name = type(callback).__name__
-            period = callback.every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
-            if period % cadence:
-                raise ValueError(
-                    f"callbacks: {name} looks at {monitor} every {period} epochs, but it is measured every {cadence} "
-                    "(callbacks.bsct.every_n_epochs, trainer.check_val_every_n_epoch); make the first a multiple"
-                )
+        check_cadence(trainer, "bsct", self.every_n_epochs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the validation scans; in an epoch that is not due, take back what an earlier one said."""

@@ -1,9 +1,11 @@
 """What a run measures after each validation, and whether the names that callbacks look at are among it."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
-from pytorch_lightning.callbacks import Callback
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from mlip_design.metrics import ENERGY_MAE, FORCES_MAE
 from mlip_design.task import Task
@@ -29,6 +31,25 @@ def check_monitors(callbacks: Mapping[str, Callback], task: Task) -> None:
         for key, metric in monitored(callback):
             if metric not in known:
                 raise ValueError(f"callbacks.{name}.{key}: {not_measured(metric, known)}")
+
+
+def check_cadence(trainer: pl.Trainer, group: str, every_n_epochs: int) -> None:
+    """Raise ValueError if a callback monitors a metric of a group that is not measured whenever it looks.
+
+    group: such as 'bsct', the name of the callback that measures it every so many epochs.
+    """
+    cadence = math.lcm(every_n_epochs, trainer.check_val_every_n_epoch or 1)
+    for callback in trainer.callbacks:
+        monitor = getattr(callback, "monitor", None) or ""
+        if f"/{group}/" not in monitor:
+            continue
+        name = type(callback).__name__
+        period = callback.every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
+        if period % cadence:
+            raise ValueError(
+                f"callbacks: {name} looks at {monitor} every {period} epochs, but it is measured every {cadence} "
+                f"(callbacks.{group}.every_n_epochs, trainer.check_val_every_n_epoch); make the first a multiple"
+            )
 
 
 def monitored(callback: Callback) -> Iterator[tuple[str, str]]:

@@ -84,17 +84,25 @@ class PotentialEvaluator:
 
     def __call__(self, structures: Sequence[Structure]) -> Predictions:
         """See `Evaluator`."""
-        energies, forces = [np.empty(0)], []
-        for batch in batches(structures, self.max_atoms):
-            for structure in batch:
-                self.potential.check_elements(structure.numbers)
-            graph = batch_structures(batch, self.potential.cutoff, self.potential.dtype)
-            with torch.no_grad():
-                prediction = self.potential(graph.to(self.potential.device))
-            energies.append(prediction.energy.double().cpu().numpy())
-            ends = np.cumsum([len(structure.numbers) for structure in batch])[:-1]
-            forces += np.split(prediction.forces.double().cpu().numpy(), ends)
-        return Predictions(np.concatenate(energies), forces)
+        return predict(self.potential, structures, self.max_atoms)
+
+
+def predict(potential: Potential, structures: Sequence[Structure], max_atoms: int) -> Predictions:
+    """What a potential says of structures, max_atoms atoms in one forward at most (one structure at least).
+
+    Raises UnknownElementError for an element that it was not trained on.
+    """
+    energies, forces = [np.empty(0)], []
+    for batch in batches(structures, max_atoms):
+        for structure in batch:
+            potential.check_elements(structure.numbers)
+        graph = batch_structures(batch, potential.cutoff, potential.dtype)
+        with torch.no_grad():
+            prediction = potential(graph.to(potential.device))
+        energies.append(prediction.energy.double().cpu().numpy())
+        ends = np.cumsum([len(structure.numbers) for structure in batch])[:-1]
+        forces += np.split(prediction.forces.double().cpu().numpy(), ends)
+    return Predictions(np.concatenate(energies), forces)
 
 
 def batches(structures: Sequence[Structure], max_atoms: int) -> Iterator[list[Structure]]:

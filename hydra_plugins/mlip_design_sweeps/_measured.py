@@ -7,9 +7,10 @@ from omegaconf import DictConfig
 
 from callbacks.bsct import BSCT, logged_keys
 from callbacks.measured import TRAINING, not_measured, split_keys
+from callbacks.probe import KEYS, Probe
 from mlip_design.data.datamodule import EVALUATION_SPLITS
 
-BSCT_TARGET = f"{BSCT.__module__}.{BSCT.__name__}"
+BSCT_TARGET, PROBE_TARGET = (f"{kind.__module__}.{kind.__name__}" for kind in (BSCT, Probe))
 COSTS = ("seconds", "seconds_per_step", "bsct_seconds", "parameters")
 
 
@@ -25,13 +26,20 @@ def check_measured(names: Iterable[str], config: DictConfig) -> None:
     for node in (config.callbacks or {}).values():
         if node.get("_target_") == BSCT_TARGET:
             known += logged_keys(instantiate(config.scans.val))
-            period, epochs = node.every_n_epochs, config.trainer.max_epochs
-            if epochs % period and any("/bsct/" in name for name in names):
-                raise ValueError(
-                    f"objectives: BSCT is measured every {period} epochs, not after the last of {epochs}; "
-                    "change callbacks.bsct.every_n_epochs or trainer.max_epochs"
-                )
+            check_last_epoch(names, "bsct", "BSCT", node.every_n_epochs, config.trainer.max_epochs)
+        elif node.get("_target_") == PROBE_TARGET:
+            known += KEYS
+            check_last_epoch(names, "probe", "the probe", node.every_n_epochs, config.trainer.max_epochs)
     known += [TRAINING, *(f"cost/{cost}" for cost in COSTS)]
     for name in names:
         if name not in known:
             raise ValueError(f"objectives: {not_measured(name, known)}")
+
+
+def check_last_epoch(names: Iterable[str], group: str, what: str, period: int, epochs: int) -> None:
+    """Raise ValueError if one of the names is of a group that is not measured after the last epoch."""
+    if epochs % period and any(f"/{group}/" in name for name in names):
+        raise ValueError(
+            f"objectives: {what} is measured every {period} epochs, not after the last of {epochs}; "
+            f"change callbacks.{group}.every_n_epochs or trainer.max_epochs"
+        )

@@ -154,8 +154,8 @@ def probe_many(
 def bisect(budget: Budget, panels: Samples, criteria: Criteria) -> tuple[list[Samples], bool]:
     """Panels that stay rough, and whether evaluations ran out before every panel was settled.
 
-    Depth first, AT_ONCE panels of a level together, so that something is found before the evaluations run out; what it
-    takes to measure it is kept back.
+    Depth first, AT_ONCE panels of a level together, the roughest first, so that the largest jumps are found before the
+    evaluations run out; what it takes to measure them is kept back.
     """
     suspects, waiting = examined(panels, criteria)
     while waiting:
@@ -173,14 +173,16 @@ Divide = Callable[[Budget, Samples], Samples]
 
 
 def examined(panels: Samples, criteria: Criteria) -> tuple[list[Samples], list[tuple[Divide, Samples]]]:
-    """Suspects, one by one, and what is to be divided, and how, AT_ONCE panels together."""
+    """Suspects, one by one, and what is to be divided, and how, AT_ONCE panels together, the roughest last."""
     rough, settled = criteria.judge(panels)
+    order = np.argsort(np.hypot(roughness(panels.energies), roughness(panels.forces)))
     suspects = [panels.where([row]) for row in np.flatnonzero(rough & settled)]
     waiting = []
     lone = criteria.is_lone(panels)
     for divide, chosen in ((halves, ~lone), (enlarged, lone)):
-        rows = np.flatnonzero(rough & ~settled & chosen)
-        waiting += [(divide, panels.where(rows[i : i + AT_ONCE])) for i in range(0, len(rows), AT_ONCE)]
+        rows = order[(rough & ~settled & chosen)[order]]
+        starts = range(len(rows) % AT_ONCE - AT_ONCE, len(rows), AT_ONCE)
+        waiting += [(divide, panels.where(rows[max(i, 0) : i + AT_ONCE])) for i in starts if i + AT_ONCE > 0]
     return suspects, waiting
 
 
