@@ -57,7 +57,7 @@ class ScanCache:
             content = content_hash(systems)
         times = [state[-1] if state else started for system in systems for state in system.states.values()]
         if started - max(times, default=started) > RACE * 1e9:
-            with contextlib.suppress(OSError), replacing(memory) as file:  # `save` says so
+            with contextlib.suppress(OSError), replacing(memory, shared=True) as file:  # `save` says so
                 file.write(content)
         return content
 

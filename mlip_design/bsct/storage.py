@@ -15,8 +15,8 @@ def cache_folder() -> Path:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name. Raises OSError."""
-    with replacing(path, "wb") as file:
+    """Write arrays by name, whoever else does the same. Raises OSError."""
+    with replacing(path, "wb", shared=True) as file:
         np.savez(file, **arrays)
 
 
