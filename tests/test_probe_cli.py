@@ -49,7 +49,7 @@ def test_a_calculator_that_jumps_has_status_1(water, capsys, tmp_path):
     arguments = ["--structure", water, "--path", "cutoff", "--json", str(file)]
     assert cli.main(["probe", *TRUNCATED, *arguments]) == 1
     printed = capsys.readouterr().out
-    assert "1 jumps and no kinks along 1 paths of 1 structures" in printed
+    assert "1 jump and no kinks along 1 path of 1 structure, " in printed
     (path,) = json.loads(file.read_text())["structures"][0]["paths"]
     (jump,) = path["jumps"]
     assert jump["energy_jump"] < 1e-9  # ASE shifts it
@@ -74,7 +74,7 @@ def test_a_path_without_answer_is_named_and_others_go_on(water, capsys, nan):
     printed = capsys.readouterr().out
     assert "not probed: 0 H2O, bond 0-1" in printed
     assert ("not finite" if nan else "SCF did not converge") in printed
-    assert "no jumps and no kinks along 1 paths" in printed
+    assert "no jumps and no kinks along 1 path of 1 structure" in printed
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ jump K of the slope at about K step / 2 or above. Panels rougher than
 
     max(min(FORCE_FLOOR, SLOPE_FLOOR step), 10 noise)
 
-are halved, all of one level in one evaluation, until the step reaches rounding, or a kink would no longer show above
-the noise and there is no jump. What is left is one gap a discontinuity; its height is the difference of the limits
-from both sides.
+are halved, the roughest first, until the step reaches rounding, or a kink would no longer show above the noise and
+there is no jump. What is left is one gap a discontinuity; its height is the difference of the limits from both sides.
 
 Two jumps that cancel each other between two samples of the first grid are stepped over: hence its fine step, and
 finer panels around `places` where something is known to happen.
@@ -16,9 +15,11 @@ finer panels around `places` where something is known to happen.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from mlip_design.bsct.probe.gaps import gaps
 from mlip_design.bsct.probe.limits import LIMIT_SAMPLES, Gap, Limit, limits
 from mlip_design.bsct.probe.noise import Noise, measure_noise, noise_points, typical
 from mlip_design.bsct.probe.panels import (
@@ -29,6 +30,7 @@ from mlip_design.bsct.probe.panels import (
     enlarged,
     first_panels,
     halves,
+    joined,
     roughness,
 )
 from mlip_design.bsct.probe.result import Jump, Kink, Probe
@@ -39,8 +41,8 @@ HIDDEN, CERTAIN = 10, 50
 """In units of noise: below the one nothing is seen, above the other something is certain."""
 FIRST_STEPS = 256
 MAX_EVALUATIONS = 50_000
-AT_ONCE = 8
-"""Panels halved together."""
+AT_ONCE = 4
+"""Panels divided together."""
 LONE = 1000
 """Times all others in its panel: a change that is looked at alone."""
 SURE = 3
@@ -154,71 +156,43 @@ def probe_many(
 def bisect(budget: Budget, panels: Samples, criteria: Criteria) -> tuple[list[Samples], bool]:
     """Panels that stay rough, and whether evaluations ran out before every panel was settled.
 
-    Depth first, AT_ONCE panels of a level together, the roughest first, so that the largest jumps are found before the
-    evaluations run out; what it takes to measure them is kept back.
+    The AT_ONCE roughest go first: where it is smooth halves are less rough, at a jump they are not, so that the largest
+    jumps are found before the evaluations run out; what it takes to measure them is kept back.
     """
     suspects, waiting = examined(panels, criteria)
     while waiting:
-        divide, panels = waiting.pop()
-        count = len(panels.points)
-        if not budget.allows(count * N_INTERVALS + (len(suspects) + count) * LIMIT_SAMPLES):
+        waiting.sort(key=lambda one: one.roughness)
+        chosen, waiting = waiting[-AT_ONCE:], waiting[:-AT_ONCE]
+        if not budget.allows(len(chosen) * N_INTERVALS + (len(suspects) + len(chosen)) * LIMIT_SAMPLES):
             return suspects, True
-        for found, more in zip((suspects, waiting), examined(divide(budget, panels), criteria), strict=True):
-            found += more
+        for divide in (halves, enlarged):
+            if alike := [one.panel for one in chosen if one.divide is divide]:
+                found, more = examined(divide(budget, joined(alike)), criteria)
+                suspects, waiting = suspects + found, waiting + more
     return suspects, False
 
 
-Divide = Callable[[Budget, Samples], Samples]
-"""`halves` or `enlarged`."""
+class Waiting(NamedTuple):
+    """A panel that is to be divided."""
+
+    roughness: float
+    """Of energy (eV) and forces (eV/Å) together."""
+    divide: Callable[[Budget, Samples], Samples]
+    """`halves` or `enlarged`."""
+    panel: Samples
+    """One row."""
 
 
-def examined(panels: Samples, criteria: Criteria) -> tuple[list[Samples], list[tuple[Divide, Samples]]]:
-    """Suspects, one by one, and what is to be divided, and how, AT_ONCE panels together, the roughest last."""
+def examined(panels: Samples, criteria: Criteria) -> tuple[list[Samples], list[Waiting]]:
+    """Suspects, one by one, and what is to be divided, and how."""
     rough, settled = criteria.judge(panels)
-    order = np.argsort(np.hypot(roughness(panels.energies), roughness(panels.forces)))
     suspects = [panels.where([row]) for row in np.flatnonzero(rough & settled)]
-    waiting = []
-    lone = criteria.is_lone(panels)
-    for divide, chosen in ((halves, ~lone), (enlarged, lone)):
-        rows = order[(rough & ~settled & chosen)[order]]
-        starts = range(len(rows) % AT_ONCE - AT_ONCE, len(rows), AT_ONCE)
-        waiting += [(divide, panels.where(rows[max(i, 0) : i + AT_ONCE])) for i in starts if i + AT_ONCE > 0]
-    return suspects, waiting
-
-
-def gaps(suspects: list[Samples], smallest_step: float, start: float, stop: float) -> list[Gap]:
-    """Where the limits from both sides are to be compared, in order; suspects that touch are one.
-
-    A panel of the smallest steps is narrowed to its largest change; around others, which hold no jump, limits are taken
-    a panel away.
-    """
-    narrow, wide = [], []
-    for panel in suspects:
-        points = panel.points[0]
-        if panel.steps[0] <= smallest_step:
-            largest = int(np.argmax(panel.changes[0]))
-            narrow.append((points[largest], points[largest + 1]))
-        else:
-            wide.append((2 * points[0] - points[-1], 2 * points[-1] - points[0]))
-    jumps = merged(narrow)
-    kinks = [(a, b) for a, b in merged(wide) if not any(left < b and right > a for left, right in jumps)]
-    found = sorted([*jumps, *kinks])
-    before = [start, *(right for _, right in found)]
-    after = [*(left for left, _ in found[1:]), stop]
-    return [
-        Gap(left, right, max(left - previous, 0.0), max(following - right, 0.0))
-        for (left, right), previous, following in zip(found, before, after, strict=False)
+    sizes, lone = np.hypot(roughness(panels.energies), roughness(panels.forces)), criteria.is_lone(panels)
+    waiting = [
+        Waiting(sizes[row], enlarged if lone[row] else halves, panels.where([row]))
+        for row in np.flatnonzero(rough & ~settled)
     ]
-
-
-def merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Intervals in order, those that lie closer than they are wide joined."""
-    found: list[tuple[float, float]] = []
-    for left, right in sorted(intervals):
-        if found and left - found[-1][1] <= max(right - left, found[-1][1] - found[-1][0]):
-            left, right = found[-1][0], max(right, found.pop()[1])
-        found.append((left, right))
-    return [(float(left), float(right)) for left, right in found]
+    return suspects, waiting
 
 
 def measure(budget: Budget, gap: Gap, criteria: Criteria, span: float) -> Jump | Kink | None:

@@ -105,6 +105,11 @@ def roughness(values: np.ndarray) -> np.ndarray:
     return smallest
 
 
+def joined(parts: Sequence[Samples]) -> Samples:
+    """The rows of all parts."""
+    return Samples(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
 def halves(budget: Budget, panels: Samples) -> Samples:
     """The first, middle and last half of every panel, so that a kink is never at the edge of all that have it."""
     between = budget(0.5 * (panels.points[:, 1:] + panels.points[:, :-1]))

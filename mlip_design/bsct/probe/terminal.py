@@ -45,19 +45,16 @@ def new_table(*headings: str, words: int) -> Table:
 
 def paths_table(walks: Sequence[tuple[Survey, Walk]]) -> Table:
     """A row a path: range, evaluations, what was found."""
-    headings = ("structure", "path", "range", "evaluations", "jumps", "kinks")
-    table = new_table(*headings, "energy\njump, eV", "force\njump, eV/Å", words=2)
+    table = new_table("structure", "path", "range", "", "evaluations", "jumps", "kinks", words=2)
     for survey, walk in walks:
         path, probe = walk.path, walk.probe
-        counts = [len(probe.jumps), len(probe.kinks)]
-        sizes = [walk.largest_energy_jump, walk.largest_force_jump]
         table.add_row(
             survey.name,
             path.name,
-            f"{path.start:.1f} to {path.stop:.1f} {path.unit}",
+            f"{path.start:.3g} to {path.stop:.3g}",
+            path.unit,
             f"{probe.n_evaluations:,}" + ("\nnot finished" if probe.exhausted else ""),
-            *(str(count) if count else "-" for count in counts),
-            *(f"{size:.3g}" if probe.jumps else "-" for size in sizes),
+            *(str(len(found)) if found else "-" for found in (probe.jumps, probe.kinks)),
         )
     return table
 
@@ -103,12 +100,12 @@ def symmetry_table(surveys: Sequence[Survey]) -> Table:
 def conclusion(walks: Sequence[tuple[Survey, Walk]], surveys: Sequence[Survey]) -> list[str]:
     """How many jumps there are, and what would not have been seen."""
     probes = [walk.probe for _, walk in walks]
-    n_jumps, n_kinks = (sum(len(getattr(probe, name)) for probe in probes) for name in ("jumps", "kinks"))
-    n_evaluations = sum(probe.n_evaluations for probe in probes)
-    lines = [
-        f"\n{n_jumps or 'no'} jumps and {n_kinks or 'no'} kinks along {len(probes)} paths of {len(surveys)} "
-        f"structures, {n_evaluations:,} evaluations"
-    ]
+    jumps, kinks = (
+        counted(sum(len(getattr(probe, f"{what}s")) for probe in probes), what) for what in ("jump", "kink")
+    )
+    walked = f"{counted(len(probes), 'path')} of {counted(len(surveys), 'structure')}"
+    evaluations = counted(sum(probe.n_evaluations for probe in probes), "evaluation")
+    lines = [f"\n{jumps} and {kinks} along {walked}, {evaluations}"]
     if probes:
         floors = [max(getattr(p, name) for p in probes) for name in ("energy_floor", "force_floor", "slope_floor")]
         energy, force, slope = (f"{floor:.1e}" for floor in floors)
@@ -116,3 +113,9 @@ def conclusion(walks: Sequence[tuple[Survey, Walk]], surveys: Sequence[Survey]) 
     if any(probe.exhausted for probe in probes):
         lines.append("not finished: the evaluations ran out on some paths; raise --max-evaluations")
     return lines
+
+
+def counted(count: int, what: str) -> str:
+    """`1 jump`, `2 jumps`, `no jumps`."""
+    number = f"{count:,}" if count else "no"
+    return f"{number} {what}" if count == 1 else f"{number} {what}s"
