@@ -7,7 +7,6 @@ import ast
 import hashlib
 import importlib
 import inspect
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from mlip_design.graph import batch_structures
 from mlip_design.potential import Potential, UnknownElementError
 from mlip_design.structures import Structure
 
+PACKAGE = Path(__file__).parent
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 FAILURES = (CalculatorError, RuntimeError, ArithmeticError, ValueError)
 """What a calculator raises when it finds no answer for a structure; anything else is a mistake in it."""
@@ -78,9 +78,10 @@ class PotentialEvaluator:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the file, the floating-point type and the versions that compute."""
-        versions = [version(package) for package in ("mlip-design", "torch")]
-        return digest(self.file.read_bytes(), json.dumps([self.dtype, *versions]).encode())
+        """Hash of the file, the floating-point type, torch's version and the code of blocks and potential."""
+        computing = [PACKAGE / name for name in ("potential.py", "graph.py", "neighbors.py")]
+        code = [path.read_bytes() for path in [*computing, *sorted(PACKAGE.glob("blocks/**/*.py"))]]
+        return digest(self.file.read_bytes(), f"{self.dtype} {version('torch')}".encode(), *code)
 
     def __call__(self, structures: Sequence[Structure]) -> Predictions:
         """See `Evaluator`."""

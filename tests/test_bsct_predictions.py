@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 import tiny_run
 import torch
-from checkpoints import contents
+from checkpoints import contents, saved
 
+from mlip_design import evaluator
 from mlip_design.bsct import PUBLISHED_KEYS
 from mlip_design.bsct.predict import Model, evaluator_of, predict
 from mlip_design.bsct.scoring import score
@@ -207,3 +209,14 @@ def test_failures_are_tried_again(scans, tmp_path):
 def test_the_fingerprint_is_that_of_the_evaluator(scans):
     model = Model("scoring_calculators:Morse")
     assert evaluator_of(model).fingerprint == open_evaluator(model.name).fingerprint
+
+
+def test_a_block_whose_code_was_changed_is_another_model(tmp_path, monkeypatch):
+    file = str(saved(tmp_path / "model.ckpt"))
+    before = open_evaluator(file).fingerprint
+    shutil.copytree(evaluator.PACKAGE, tmp_path / "package", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    monkeypatch.setattr(evaluator, "PACKAGE", tmp_path / "package")
+    assert open_evaluator(file).fingerprint == before
+    with open(tmp_path / "package" / "blocks" / "envelope" / "bump.py", "a") as block:
+        block.write("# edited")
+    assert open_evaluator(file).fingerprint != before
