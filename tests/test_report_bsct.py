@@ -147,7 +147,7 @@ def test_a_stop_while_writing_leaves_the_page_that_was(scored, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("mlip_design.report.page.os.replace", stop)
+        patch.setattr("mlip_design.files.os.replace", stop)
         main(["report", str(folder)])
     assert (folder / "report.html").read_text() == "the page that was"
     assert main(["report", str(folder)]) == 0
