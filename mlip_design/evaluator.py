@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from ase.calculators.calculator import BaseCalculator, CalculatorError
 
-from mlip_design.checkpoint import checkpoint_file, load_potential
-from mlip_design.graph import batch_structures
+from mlip_design.checkpoint import BEST, checkpoint_file, load_potential
+from mlip_design.graph import batch_structures, in_batches
 from mlip_design.potential import Potential, UnknownElementError
 from mlip_design.structures import Structure
 
@@ -94,7 +94,7 @@ def predict(potential: Potential, structures: Sequence[Structure], max_atoms: in
     Raises UnknownElementError for an element that it was not trained on.
     """
     energies, forces = [np.empty(0)], []
-    for batch in batches(structures, max_atoms):
+    for batch in in_batches(structures, max_atoms):
         for structure in batch:
             potential.check_elements(structure.numbers)
         graph = batch_structures(batch, potential.cutoff, potential.dtype)
@@ -104,19 +104,6 @@ def predict(potential: Potential, structures: Sequence[Structure], max_atoms: in
         ends = np.cumsum([len(structure.numbers) for structure in batch])[:-1]
         forces += np.split(prediction.forces.double().cpu().numpy(), ends)
     return Predictions(np.concatenate(energies), forces)
-
-
-def batches(structures: Sequence[Structure], max_atoms: int) -> Iterator[list[Structure]]:
-    """Structures in order, in lists of at most max_atoms atoms (one structure at least)."""
-    waiting, atoms = [], 0
-    for structure in structures:
-        if waiting and atoms + len(structure.numbers) > max_atoms:
-            yield waiting
-            waiting, atoms = [], 0
-        waiting.append(structure)
-        atoms += len(structure.numbers)
-    if waiting:
-        yield waiting
 
 
 class CalculatorEvaluator:
@@ -140,14 +127,14 @@ class CalculatorEvaluator:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of name, source file, version and arguments; arguments that name files count by their content."""
+        """Hash of name, source file, version and arguments; those that name files or run folders count by content."""
         module = sys.modules[self.factory.__module__]
         source = inspect.getsourcefile(module) or ""
         package = module.__name__.partition(".")[0]
         known = [self.name, getattr(sys.modules.get(package), "__version__", ""), sorted(self.arguments.items())]
-        paths = [source, *(value for value in self.arguments.values() if isinstance(value, str))]
-        files = [Path(path).read_bytes() for path in paths if Path(path).is_file()]
-        return digest(repr(known).encode(), *files)
+        paths = [Path(text) for text in (source, *self.arguments.values()) if isinstance(text, str)]
+        files = [file for path in paths for file in (path, path / BEST) if file.is_file()]
+        return digest(repr(known).encode(), *(file.read_bytes() for file in files))
 
     def __call__(self, structures: Sequence[Structure]) -> Predictions:
         """See `Evaluator`."""

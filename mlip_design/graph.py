@@ -1,6 +1,6 @@
 """`AtomGraph`: a batch of structures as one disconnected graph of tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -61,6 +61,19 @@ class AtomGraph:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {k: v.to(device, non_blocking=non_blocking) for k, v in values.items() if v is not None}
         return replace(self, **moved)
+
+
+def in_batches(structures: Iterable[Structure], max_atoms: int) -> Iterator[list[Structure]]:
+    """Structures in order, in lists of at most max_atoms atoms (one structure at least)."""
+    waiting, atoms = [], 0
+    for structure in structures:
+        if waiting and atoms + len(structure.numbers) > max_atoms:
+            yield waiting
+            waiting, atoms = [], 0
+        waiting.append(structure)
+        atoms += len(structure.numbers)
+    if waiting:
+        yield waiting
 
 
 def batch_structures(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype) -> AtomGraph:

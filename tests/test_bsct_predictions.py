@@ -220,3 +220,12 @@ def test_a_block_whose_code_was_changed_is_another_model(tmp_path, monkeypatch):
     with open(tmp_path / "package" / "blocks" / "envelope" / "bump.py", "a") as block:
         block.write("# edited")
     assert open_evaluator(file).fingerprint != before
+
+
+def test_a_calculator_of_a_retrained_run_folder_is_another_model(tmp_path):
+    file = saved(tmp_path / evaluator.BEST)
+    name, arguments = "mlip_design.calculator:MLIPCalculator.from_checkpoint", [f"path={tmp_path}"]
+    before = open_evaluator(name, arguments).fingerprint
+    assert open_evaluator(name, arguments).fingerprint == before
+    saved(file, epoch=4)
+    assert open_evaluator(name, arguments).fingerprint != before

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mlip_design.bsct.scan import Scan
-from mlip_design.graph import AtomGraph, batch_structures
+from mlip_design.graph import AtomGraph, batch_structures, in_batches
 from mlip_design.structures import Structure
 
 MOLECULE = {"cell": np.zeros((3, 3)), "pbc": np.zeros(3, dtype=bool)}
@@ -25,16 +25,9 @@ def scan_batches(scans: Sequence[Scan], cutoff: float, max_atoms: int, dtype: to
 
     cutoff: Å, of the potential that will see them; dtype: its floating-point type.
     """
-    waiting, atoms = [], 0
-    for scan in scans:
-        for structure in structures_of(scan.numbers, scan.positions, scan.cells):
-            if waiting and atoms + len(scan.numbers) > max_atoms:
-                yield batch_structures(waiting, cutoff, dtype)
-                waiting, atoms = [], 0
-            waiting.append(structure)
-            atoms += len(scan.numbers)
-    if waiting:
-        yield batch_structures(waiting, cutoff, dtype)
+    frames = (frame for scan in scans for frame in structures_of(scan.numbers, scan.positions, scan.cells))
+    for batch in in_batches(frames, max_atoms):
+        yield batch_structures(batch, cutoff, dtype)
 
 
 def predict_scans(

@@ -1,5 +1,6 @@
 """What a sweep prints: its plan, a line a trial, the front, and how the runs ended."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -70,8 +71,7 @@ def ending(folder: Path, runs: list[Run], unreadable: dict[Path, str]) -> str:
     alike: dict[str, list[str]] = {}
     for run in runs:
         if not run.finished:
-            name = str(run.folder.resolve().relative_to(folder.resolve()))
-            alike.setdefault(f"{run.status}: {run.reason}", []).append(name)
+            alike.setdefault(f"{run.status}: {run.reason}", []).append(os.path.relpath(run.folder, folder))
     lines += [f"  {', '.join(names)} {end}" for end, names in alike.items()]
     lines += [f"  {file}: unreadable: {why}" for file, why in unreadable.items()]
     return "\n".join(lines)
