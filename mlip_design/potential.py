@@ -36,6 +36,8 @@ class Statistics:
     """Atomic number -> eV an atom, by least squares."""
     force_rms: float
     """Root mean square of the force components, eV/Å; the scale of energies (in eV) and forces alike."""
+    mean_neighbors: float = 1.0
+    """Neighbours an atom has within the cutoff, on average; 1 where nobody counted them."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ class Potential(nn.Module):
         unknown = torch.full((MAX_ATOMIC_NUMBER + 1,), torch.nan, dtype=torch.float64)
         self.register_buffer("reference_energies", unknown)
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("mean_neighbors", torch.ones((), dtype=torch.float64))
 
     def _apply(self, fn, recurse: bool = True) -> "Potential":
-        """Conversions move the reference energies but never round them."""
-        kept = {name: getattr(self, name) for name in ("reference_energies", "scale")}
+        """Conversions move what was calibrated but never round it."""
+        kept = {name: getattr(self, name) for name in ("reference_energies", "scale", "mean_neighbors")}
         super()._apply(fn, recurse)
         for name, value in kept.items():
             setattr(self, name, value.to(getattr(self, name).device))
@@ -99,11 +102,12 @@ class Potential(nn.Module):
         return next(self.parameters()).device
 
     def calibrate(self, statistics: Statistics) -> None:
-        """Take over reference energies and scale of a training set; the elements named there become known."""
+        """Take over what a training set tells; the elements named there become known."""
         self.reference_energies.fill_(torch.nan)
         for number, energy in statistics.reference_energies.items():
             self.reference_energies[number] = energy
         self.scale.fill_(statistics.force_rms)
+        self.mean_neighbors.fill_(statistics.mean_neighbors)
 
     @property
     def elements(self) -> list[int]:

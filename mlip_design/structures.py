@@ -4,11 +4,9 @@ Any file that ASE reads (extended XYZ, compressed too, ASE databases, ...) is re
 """
 
 import io
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 
 import ase
@@ -20,8 +18,9 @@ from ase.io.formats import filetype, open_with_compression
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from mlip_design.neighbors import closest_pair
+from mlip_design.streams import COMPRESSED, Stream, streamed
+from mlip_design.xyz_frames import FrameError, frame_texts
 
-COMPRESSED = {".xz", ".gz", ".bz2"}
 XYZ = {"xyz", "extxyz"}
 
 MAX_ATOMIC_NUMBER = 118
@@ -135,38 +134,30 @@ def convert(path: Path, make: Callable[[ase.Atoms, str], Structure]) -> Iterator
 
 
 def frames(path: Path) -> Iterator[ase.Atoms]:
-    """Every frame of a file; a compressed one is unpacked in memory first, since readers seek back and forth."""
-    if path.suffix not in COMPRESSED:
-        kind = filetype(str(path))
-        if kind in XYZ:
-            with path.open() as file:
-                check_frame_sizes(file, path)
-        return iread(path, index=":", format=kind, do_not_split_by_at_sign=True)
-    with open_with_compression(str(path), "rt") as file:
-        text = io.StringIO(file.read())
-    kind = filetype(path.stem, read=False)
+    """Every frame of a file; of an XYZ file, compressed or not, one at a time, of others as ASE does."""
+    kind = filetype(path.stem, read=False) if path.suffix in COMPRESSED else filetype(str(path))
     if kind in XYZ:
-        check_frame_sizes(text, path)
-    return iread(text, index=":", format=kind)
+        with streamed(path) as stream:
+            for text in xyz_texts(stream, path):
+                yield from parsed(text, kind)
+    elif path.suffix in COMPRESSED:
+        with open_with_compression(str(path), "rt") as file:
+            yield from parsed(file.read(), kind)
+    else:
+        yield from iread(path, index=":", format=kind, do_not_split_by_at_sign=True)
 
 
-def check_frame_sizes(lines: Iterator[str], path: Path) -> None:
-    """Raise StructureError unless the atom counts of an XYZ file lead from frame to frame to its end.
+def xyz_texts(stream: Stream, path: Path) -> Iterator[str]:
+    """The texts of the frames of an XYZ file. Raises StructureError where the file is no sequence of frames."""
+    try:
+        yield from frame_texts(io.TextIOWrapper(stream.content, encoding="utf-8"))
+    except FrameError as error:
+        raise StructureError(f"{path}, {error}") from error
 
-    ASE takes an empty line for the end, whatever follows, and counts up to any number of atoms, there or not.
-    """
-    index = 0
-    for line in lines:
-        if not line.strip():
-            if any(rest.strip() for rest in lines):
-                raise StructureError(f"{path}, frame {index}: an empty line where a frame should begin")
-        elif not line.lstrip().startswith("VEC"):
-            if not re.fullmatch(r"\s*\d+\s*", line):
-                raise StructureError(f"{path}, frame {index}: {line.strip()[:40]!r} is no number of atoms")
-            n_lines = int(line) + 1
-            if sum(1 for _ in islice(lines, n_lines)) < n_lines:
-                raise StructureError(f"{path}, frame {index}: the file ends within its {int(line)} atoms")
-            index += 1
+
+def parsed(text: str, kind: str = "extxyz") -> Iterator[ase.Atoms]:
+    """The frames of a text of some format of ASE."""
+    return iread(io.StringIO(text), index=":", format=kind)
 
 
 def labelled(atoms: ase.Atoms, where: str, energy_key: str, forces_key: str, stress_key: str) -> Structure:

@@ -49,8 +49,8 @@ class StructureDataModule(pl.LightningDataModule):
         self.dtype = DTYPES[dtype]
 
     def statistics(self) -> Statistics:
-        """Reference energies and scale of the training split."""
-        return self.splits["train"].statistics()
+        """Reference energies, scale and mean number of neighbours of the training split."""
+        return self.splits["train"].statistics(self.cutoff)
 
     def names(self, stage: str) -> list[str]:
         """Evaluation splits of a stage, 'val' or 'test', in the order of its data loaders."""

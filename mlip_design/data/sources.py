@@ -1,4 +1,4 @@
-"""Where the splits of a run come from: the bundled set, a user's files, or BSCT scans. One function each."""
+"""Where the splits of a run come from: the bundled set, files, a store, or BSCT scans. One function each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ from mlip_design.bsct.runner import structures_of
 from mlip_design.bsct.scans import Scan, load_scans
 from mlip_design.data.bundled import bundled_path
 from mlip_design.data.dataset import StructureDataset
+from mlip_design.data.store import open_store
 from mlip_design.structures import Structure, StructureError, read_structures
 
 BUNDLED_FILES = {
@@ -58,6 +59,31 @@ def from_files(
     return splits
 
 
+def from_store(
+    path: str, val: str | float, test: str | float | None, seed: int, limit: int | None
+) -> dict[str, StructureDataset]:
+    """Splits from a store that `mlip-design data prepare` wrote; its groups, such as molecules, are never torn apart.
+
+    val, test: another store, or the fraction of the structures to set aside (drawn with `seed`); test may be None.
+    limit: so many structures at most for training, drawn with `seed`; None for all.
+    """
+    whole = StructureDataset(open_store(path))
+    wanted = {"val": val, "test": test}
+    fractions = {name: value for name, value in wanted.items() if isinstance(value, int | float)}
+    check_fractions("data", fractions)
+    parts = split_by_group(whole.packed.groups, fractions, seed)
+    if limit is not None:
+        if limit < 1:
+            raise StructureError(f"data.limit: {limit} is not at least 1")
+        parts["train"] = np.sort(np.random.default_rng([seed, 1]).permutation(parts["train"])[:limit])
+    splits = {"train": whole.subset(parts["train"])}
+    for name, value in wanted.items():
+        if value is not None:
+            is_part = name in fractions
+            splits[name] = whole.subset(parts[name]) if is_part else StructureDataset(open_store(str(value)))
+    return splits
+
+
 def from_scans(root: str, val: float, test: float, seed: int, stride: int) -> dict[str, StructureDataset]:
     """Frames of the scans below `root` (published layout), split by system: fractions `val` and `test` of them.
 
@@ -87,9 +113,10 @@ def frames(scans: Sequence[Scan], stride: int) -> Iterator[Structure]:
     """Every stride-th kept frame of every scan as a labelled structure."""
     for scan in scans:
         structures = structures_of(scan.numbers, scan.positions, scan.cells)
-        chosen = (values[::stride] for values in (structures, scan.energies, scan.forces))
-        for structure, energy, forces in zip(*chosen, strict=True):
-            yield replace(structure, energy=float(energy), forces=forces)
+        stresses = [None] * len(structures) if scan.stresses is None else scan.stresses
+        chosen = (values[::stride] for values in (structures, scan.energies, scan.forces, stresses))
+        for structure, energy, forces, stress in zip(*chosen, strict=True):
+            yield replace(structure, energy=float(energy), forces=forces, stress=stress)
 
 
 def check_fractions(where: str, fractions: dict[str, float]) -> None:
@@ -112,3 +139,21 @@ def split_at_random(count: int, fractions: dict[str, float], seed: int) -> dict[
         parts[name] = np.sort(order[start : start + size])
         start += size
     return {"train": np.sort(order[start:]), **parts}
+
+
+def split_by_group(groups: np.ndarray, fractions: dict[str, float], seed: int) -> dict[str, np.ndarray]:
+    """As `split_at_random`, of whole groups; groups: (n_structures,) int64, from 0.
+
+    Groups are drawn at random until a split is nearest to its fraction of the structures.
+    """
+    counts = np.bincount(groups)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    filled = np.concatenate([[0], np.cumsum(counts[order])])  # structures in the first so many groups drawn
+    owner, start = np.full(len(counts), -1), 0
+    for number, fraction in enumerate(fractions.values()):
+        end = int(np.abs(filled - filled[start] - fraction * len(groups)).argmin())
+        owner[order[start:end]] = number
+        start = max(start, end)
+    split = owner[groups]
+    parts = {name: np.flatnonzero(split == number) for number, name in enumerate(fractions)}
+    return {"train": np.flatnonzero(split == -1), **parts}
