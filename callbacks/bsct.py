@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from callbacks.measured import check_cadence
 from callbacks.wandb_log import log_scans, plot_over_epochs, wandb_loggers
-from mlip_design.bsct import METRIC_KEYS, Scan, aggregate, score_scan, zero_force_score
+from mlip_design.bsct import METRIC_KEYS, STRESS_KEYS, Scan, aggregate, score_scan, zero_force_score
 from mlip_design.bsct.plots import plot_scan
 from mlip_design.bsct.runner import predict_scans, scan_batches
+from mlip_design.bsct.score import leading
 from mlip_design.files import replacing
 from mlip_design.potential import Potential
 
@@ -35,9 +36,10 @@ class BSCT(Callback):
 
     Keys are those of `mlip_design.bsct.METRIC_KEYS` (means over systems), the same of zero forces as `zero_<key>`, the
     spread of the full FSD over systems as `full_smoothness_{median,percentile_95}`, its mean by bond type as
-    `bond/<type>`, and `seconds`. The scores of every scan at the last evaluation are written to `scans_<stage>.csv` in
-    the trainer's folder. The scans are shared out over the ranks. Place it before a weight-averaging callback, so that
-    it sees the averaged weights.
+    `bond/<type>`, and `seconds`; scans with stresses add `STRESS_KEYS` and `zero_<key>` of these, means over them.
+    The scores of every scan at the last evaluation are written to `scans_<stage>.csv` in the trainer's folder. The
+    scans are shared out over the ranks. Place it before a weight-averaging callback, so that it sees the averaged
+    weights.
 
     scans: stage ('val', 'test') -> scans. every_n_epochs: evaluate after the validation of every n-th epoch; callbacks
     that monitor a key must keep the same cadence. max_atoms: atoms in one forward. n_worst: scans drawn as figures,
@@ -138,9 +140,11 @@ class BSCT(Callback):
     def draw(self, stage: str, trainer: pl.Trainer, table: dict[str, dict], predictions: dict[str, tuple]) -> None:
         """Figures of the worst scans, to files and loggers, and the table of all to W&B."""
         if stage == "val" and self.before is None and self.n_worst:
-            single = {name: (energies, forces.astype("f4")) for name, (energies, forces) in predictions.items()}
+            single = {
+                name: (e, *(values.astype("f4") for values in rest)) for name, (e, *rest) in predictions.items()
+            }
             self.before = trainer.current_epoch, gather(single)
-        worst = sorted(table, key=lambda name: -np.nan_to_num(table[name]["full_smoothness"], nan=np.inf))
+        worst = sorted(table, key=lambda name: -np.nan_to_num(leading(table[name]), nan=np.inf))
         worst = worst[: self.n_worst]
         now = gather({name: predictions[name] for name in worst if name in predictions})
         epoch, earlier = self.before if self.before and stage == "val" else (trainer.current_epoch, {})
@@ -154,7 +158,7 @@ class BSCT(Callback):
         moment = "test" if stage == "test" else f"val_epoch_{trainer.current_epoch:03d}"
         paths = save_figures(figures, Path(trainer.default_root_dir) / "figures" / moment)
         for logger in wandb_loggers(trainer):
-            log_scans(logger, trainer, stage, paths, table)
+            log_scans(logger, trainer, stage, paths, columns_of(table), table)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for place, figure in enumerate(figures.values(), start=1):
@@ -196,10 +200,11 @@ def logged_keys(scans: Sequence[Scan]) -> list[str]:
     """Everything that is logged after the validation when these scans are scored."""
     if not scans:
         return []
-    zero = [f"zero_{key}" for key in METRIC_KEYS if not key.endswith("energy_mae")]
+    keys = [*METRIC_KEYS, *(STRESS_KEYS if any(scan.stresses is not None for scan in scans) else ())]
+    zero = [f"zero_{key}" for key in keys if not key.endswith("energy_mae")]
     spread = ["full_smoothness_median", "full_smoothness_percentile_95"]
     bonds = sorted({f"bond/{scan.bond}" for scan in scans})
-    return [f"val/bsct/{key}" for key in (*METRIC_KEYS, *zero, *spread, *bonds, "seconds")]
+    return [f"val/bsct/{key}" for key in (*keys, *zero, *spread, *bonds, "seconds")]
 
 
 def summarize(scores: dict[str, dict], scans: Iterable[Scan]) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -231,9 +236,14 @@ def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
     return paths
 
 
+def columns_of(table: dict[str, dict]) -> list[str]:
+    """The keys of all rows, in order."""
+    return list(dict.fromkeys(key for row in table.values() for key in row))
+
+
 def write_scores(path: Path, table: dict[str, dict]) -> None:
     """Write the row of every scan, by name, as CSV."""
     with replacing(path) as file:
-        writer = csv.DictWriter(file, ["scan", *next(iter(table.values()))])
+        writer = csv.DictWriter(file, ["scan", *columns_of(table)])
         writer.writeheader()
         writer.writerows({"scan": name, **row} for name, row in table.items())

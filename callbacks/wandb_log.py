@@ -25,15 +25,19 @@ def plot_over_epochs(logger: WandbLogger, names: Iterable[str]) -> None:
 
 
 def log_scans(
-    logger: WandbLogger, trainer: pl.Trainer, stage: str, paths: list[Path], table: dict[str, dict]
+    logger: WandbLogger,
+    trainer: pl.Trainer,
+    stage: str,
+    paths: list[Path],
+    columns: list[str],
+    table: dict[str, dict],
 ) -> None:
     """Send the figures of the worst scans and the table of all in one record, placed at this epoch."""
     import wandb
 
     record = {f"{stage}/bsct/worst_{place}": wandb.Image(str(path)) for place, path in enumerate(paths, start=1)}
-    columns = ["scan", *next(iter(table.values()))]
-    rows = [[name, *row.values()] for name, row in table.items()]
-    record[f"{stage}/bsct/scans"] = wandb.Table(columns=columns, data=rows)
+    rows = [[name, *map(row.get, columns)] for name, row in table.items()]
+    record[f"{stage}/bsct/scans"] = wandb.Table(columns=["scan", *columns], data=rows)
     logger.log_metrics({**record, "epoch": trainer.current_epoch}, trainer.global_step)
 
 

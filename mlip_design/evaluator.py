@@ -1,4 +1,4 @@
-"""Energies and forces of structures from whatever predicts them: a trained potential or an ASE calculator.
+"""Energies, forces and stresses of structures from whatever predicts them: a trained potential or an ASE calculator.
 
 A model argument is a checkpoint, a run folder, or an ASE calculator as `module:callable` with keyword arguments.
 """
@@ -29,6 +29,7 @@ PACKAGE = Path(__file__).parent
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 FAILURES = (CalculatorError, RuntimeError, ArithmeticError, ValueError)
 """What a calculator raises when it finds no answer for a structure; anything else is a mistake in it."""
+NO_STRESS = "the calculator gives no stress, which scans of the volume compare"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,8 @@ class Predictions:
     """n_structures times (n_atoms, 3), eV/Å; NaN where none could be computed."""
     failures: dict[int, str] = field(default_factory=dict)
     """Index of a structure -> why it could not be computed."""
+    stresses: np.ndarray | None = None
+    """(n_structures, 3, 3), eV/Å^3, sign as in ASE; NaN where none could be computed. None if not asked for."""
 
 
 class Evaluator(Protocol):
@@ -56,8 +59,13 @@ class Evaluator(Protocol):
         """Hash of all that the predictions depend on beside the structures."""
         ...
 
-    def __call__(self, structures: Sequence[Structure]) -> Predictions:
-        """Predict. Raises UnknownElementError for an element that a potential was not trained on."""
+    @property
+    def has_stress(self) -> bool:
+        """Whether it can predict stresses."""
+        ...
+
+    def __call__(self, structures: Sequence[Structure], stress: bool = False) -> Predictions:
+        """Predict. stress: of crystals, too. Raises UnknownElementError for an element unknown to a potential."""
         ...
 
 
@@ -68,6 +76,7 @@ class PotentialEvaluator:
     """
 
     at_once = 200
+    has_stress = True
 
     def __init__(self, path: str | Path, device: str = "cpu", dtype: str = "float64", max_atoms: int = 512):
         self.name = str(path)
@@ -83,27 +92,32 @@ class PotentialEvaluator:
         code = [path.read_bytes() for path in [*computing, *sorted(PACKAGE.glob("blocks/**/*.py"))]]
         return digest(self.file.read_bytes(), f"{self.dtype} {version('torch')}".encode(), *code)
 
-    def __call__(self, structures: Sequence[Structure]) -> Predictions:
+    def __call__(self, structures: Sequence[Structure], stress: bool = False) -> Predictions:
         """See `Evaluator`."""
-        return predict(self.potential, structures, self.max_atoms)
+        return predict(self.potential, structures, self.max_atoms, stress)
 
 
-def predict(potential: Potential, structures: Sequence[Structure], max_atoms: int) -> Predictions:
+def predict(
+    potential: Potential, structures: Sequence[Structure], max_atoms: int, stress: bool = False
+) -> Predictions:
     """What a potential says of structures, max_atoms atoms in one forward at most (one structure at least).
 
-    Raises UnknownElementError for an element that it was not trained on.
+    stress: predict stresses, too; NaN for structures without volume. Raises UnknownElementError for an element that it
+    was not trained on.
     """
-    energies, forces = [np.empty(0)], []
+    energies, forces, stresses = [np.empty(0)], [], [np.empty((0, 3, 3))]
     for batch in in_batches(structures, max_atoms):
         for structure in batch:
             potential.check_elements(structure.numbers)
         graph = batch_structures(batch, potential.cutoff, potential.dtype)
         with torch.no_grad():
-            prediction = potential(graph.to(potential.device))
+            prediction = potential(graph.to(potential.device), stress=stress)
         energies.append(prediction.energy.double().cpu().numpy())
         ends = np.cumsum([len(structure.numbers) for structure in batch])[:-1]
         forces += np.split(prediction.forces.double().cpu().numpy(), ends)
-    return Predictions(np.concatenate(energies), forces)
+        if stress:
+            stresses.append(prediction.stress.double().cpu().numpy())
+    return Predictions(np.concatenate(energies), forces, stresses=np.concatenate(stresses) if stress else None)
 
 
 class CalculatorEvaluator:
@@ -136,14 +150,24 @@ class CalculatorEvaluator:
         files = [file for path in paths for file in (path, path / BEST) if file.is_file()]
         return digest(repr(known).encode(), *(file.read_bytes() for file in files))
 
-    def __call__(self, structures: Sequence[Structure]) -> Predictions:
+    @property
+    def has_stress(self) -> bool:
+        """Whether the calculator says that it implements it."""
+        return "stress" in self.calculator.implemented_properties
+
+    def __call__(self, structures: Sequence[Structure], stress: bool = False) -> Predictions:
         """See `Evaluator`."""
         energies = np.full(len(structures), np.nan)
         forces = [np.full_like(structure.positions, np.nan) for structure in structures]
+        stresses = np.full((len(structures), 3, 3), np.nan) if stress else None
+        if stress and not self.has_stress:
+            return Predictions(energies, forces, dict.fromkeys(range(len(structures)), NO_STRESS), stresses)
         failures = {}
         for index, s in enumerate(structures):
-            atoms = ase.Atoms(s.numbers, s.positions, cell=s.cell, pbc=s.pbc)
+            atoms = ase.Atoms(s.numbers, s.positions, cell=s.cell, pbc=s.pbc, calculator=self.calculator)
             try:
+                if stress:  # first, for some calculators then compute all three at once
+                    stresses[index] = atoms.get_stress(voigt=False)
                 predicted = self.calculator.get_forces(atoms)
                 energies[index] = self.calculator.get_potential_energy(atoms)
             except UnknownElementError:
@@ -152,7 +176,7 @@ class CalculatorEvaluator:
                 failures[index] = " ".join(f"{type(error).__name__}: {error}".split())
             else:
                 forces[index] = np.array(predicted, dtype=np.float64)
-        return Predictions(energies, forces, failures)
+        return Predictions(energies, forces, failures, stresses)
 
 
 def open_evaluator(

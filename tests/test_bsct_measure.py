@@ -157,7 +157,7 @@ def test_sensitivity():
     """The row of the published choice is the published mean; the floor of a tenth changes what lies below it."""
     scan = morse_scan()
     forces = scan.forces + along_bond(0.4 * np.sin(5 * LENGTHS))
-    rows = {(row["floor"], row["every"]): row for row in sensitivity([(scan, forces)])}
+    rows = {(row["floor"], row["every"]): row for row in sensitivity([(scan, (scan.energies, forces))])}
     score = score_scan(scan, scan.energies, forces)
     assert rows[1.0, 1]["full_smoothness"] == score["full_smoothness"]
     assert rows[0.1, 1]["full_smoothness"] > 1.5 * score["full_smoothness"]
@@ -170,7 +170,7 @@ def test_sensitivity():
 
 def test_sensitivity_of_the_shortest_scan():
     scan = morse_scan().frames(slice(0, 2))
-    assert sensitivity([(scan, scan.forces)])[-1]["full_smoothness"] is None
+    assert sensitivity([(scan, scan.labels)])[-1]["full_smoothness"] is None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

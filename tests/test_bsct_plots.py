@@ -45,7 +45,7 @@ def test_writes_a_picture(scan, prediction, tmp_path):
     figure = plot_scan(scan, *prediction)
     figure.savefig(tmp_path / "scan.png")
     assert (tmp_path / "scan.png").read_bytes().startswith(b"\x89PNG")
-    assert len(figure.axes) == 3
+    assert len(figure.axes) == 4
     assert figure.get_suptitle() == "C-N/7"
     assert plot_scan(scan, *prediction, title="epoch 3").get_suptitle() == "epoch 3"
 

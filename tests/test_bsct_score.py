@@ -119,7 +119,7 @@ scans = st.builds(
 def test_agrees_with_loops(scan, seed, floor):
     energies, forces = random_prediction(np.random.default_rng(seed), scan)
     expected = score_with_loops(scan, energies, forces, floor)
-    assert score_scan(scan, energies, forces, floor) == pytest.approx(expected, rel=1e-10, abs=1e-10)
+    assert score_scan(scan, energies, forces, floor=floor) == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
 def test_detects_the_wrong_centre():

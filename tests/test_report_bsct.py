@@ -117,9 +117,9 @@ def test_a_planted_kink_is_where_the_page_marks_it(scored):
     scan, system = result.scans[0], result.facts["systems"][result.scans[0].name]
     forces = scan.forces.copy()
     forces[15:] *= 5.0
-    one = drawn_scan(scan, scan.energies, forces, system)
+    one = drawn_scan(scan, (scan.energies, forces), system)
     assert one["steepest"] == 14
-    assert drawn_scan(scan, scan.energies, scan.forces, system)["slope"] == [0.0] * (len(scan.lengths) - 1)
+    assert drawn_scan(scan, scan.labels, system)["slope"] == [0.0] * (len(scan.lengths) - 1)
 
 
 def test_a_large_set_draws_its_worst(scored, tmp_path, monkeypatch):

@@ -3,15 +3,15 @@
 Plots are in `mlip_design.bsct.plots`, which alone imports matplotlib.
 """
 
+from mlip_design.bsct.curves import DeviationCurves, deviation_curves, stress_curves
 from mlip_design.bsct.probe import probe_path
 from mlip_design.bsct.scans import Scan, ScanError, ScanSet, load_scans, read_scans
 from mlip_design.bsct.score import (
     METRIC_KEYS,
     PUBLISHED_KEYS,
-    DeviationCurves,
+    STRESS_KEYS,
     Summary,
     aggregate,
-    deviation_curves,
     score_scan,
     zero_force_score,
 )
@@ -19,6 +19,7 @@ from mlip_design.bsct.score import (
 __all__ = [
     "METRIC_KEYS",
     "PUBLISHED_KEYS",
+    "STRESS_KEYS",
     "DeviationCurves",
     "Scan",
     "ScanError",
@@ -30,5 +31,6 @@ __all__ = [
     "probe_path",
     "read_scans",
     "score_scan",
+    "stress_curves",
     "zero_force_score",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from mlip_design.bsct.paired import Paired, paired
 from mlip_design.bsct.result import load_facts
+from mlip_design.bsct.score import STRESS_KEYS
 
 USUAL_KEYS = (
     *(f"{region}_smoothness" for region in ("full", "compress", "stretch", "windowed")),
@@ -69,14 +70,16 @@ class Comparison:
         return {"schema": 1, "models": models, **rest, "keys": keys}
 
 
-def compare(results: Sequence[str | Path], keys: Sequence[str] = USUAL_KEYS) -> Comparison:
+def compare(results: Sequence[str | Path], keys: Sequence[str] | None = None) -> Comparison:
     """Compare results of `mlip-design bsct`, given as folders or `result.json` files, by some keys of the score.
 
-    Raises ValueError or FileNotFoundError for results or keys that are none, and for results on different scans.
+    keys: `USUAL_KEYS` if None, with those of the stress where all systems have one. Raises ValueError or
+    FileNotFoundError for results or keys that are none, and for results on different scans.
     """
     if len(results) < 2:
         raise ValueError(f"expected at least two results to compare, not {len(results)}")
     places, facts = [str(result) for result in results], [load_facts(result) for result in results]
+    keys = usual_keys(facts) if keys is None else keys
     for key in keys:
         check_key(key, list(facts[0]["keys"]))
     for place, one in zip(places, facts, strict=True):
@@ -92,6 +95,12 @@ def compare(results: Sequence[str | Path], keys: Sequence[str] = USUAL_KEYS) -> 
     units = {key: facts[0]["keys"][key]["unit"] for key in keys}
     compared = {key: compare_key(systems, key, unit) for key, unit in units.items()}
     return Comparison(names_of(places, facts), places, names, not_compared, compared)
+
+
+def usual_keys(facts: Sequence[Facts]) -> tuple[str, ...]:
+    """What is compared if nothing is said."""
+    stressed = all("stress_mae" in system for one in facts for system in one["systems"].values())
+    return (*(STRESS_KEYS if stressed else ()), *USUAL_KEYS)
 
 
 def compare_key(systems: Sequence[Sequence[Facts]], key: str, unit: str) -> KeyComparison:
@@ -114,7 +123,9 @@ def check_complete(place: str, systems: Facts, keys: Sequence[str]) -> None:
     for name, system in systems.items():
         for key in ("failure", *SCAN_FACTS, *keys):
             if key not in system:
-                raise ValueError(f"{place}: {name} has no {key!r}; score the model again with this version")
+                volumes = "only scans of the volume have it: score these alone, with --bonds"
+                again = volumes if key in STRESS_KEYS else "score the model again with this version"
+                raise ValueError(f"{place}: {name} has no {key!r}; {again}")
 
 
 def check_same_scans(first: str, expected: Facts, place: str, found: Facts) -> None:

@@ -6,17 +6,21 @@ The kind stands at the head of the name of a group, "angle_C-C-O"; a name withou
     atom             the same in a crystal, between atoms as written, not their images
     angle            the angle i-j-k times the mean length of its two arms: the arc that an end runs through
     torsion          the angle i-j-k-l, from 0 to 2 pi, times the mean distance of i and l from the axis j-k
+    volume           the cube root of the volume an atom of a crystal: the edge of the cube that an atom fills
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-N_ATOMS = {"bond": 2, "approach": 2, "angle": 3, "torsion": 4, "atom": 2}
+N_ATOMS = {"bond": 2, "approach": 2, "angle": 3, "torsion": 4, "atom": 2, "volume": 0}
 """Kind of scan -> atoms between which its coordinate is measured."""
 
-PERIODIC = {"atom"}
+PERIODIC = {"atom", "volume"}
 """Kinds of scan of crystals; the others are of molecules."""
+
+STRESSED = {"volume"}
+"""Kinds of scan along which stresses are compared, too."""
 
 
 def kind_of(group: str) -> str:
@@ -25,9 +29,19 @@ def kind_of(group: str) -> str:
     return kind if mark and kind in N_ATOMS else "bond"
 
 
-def coordinate(kind: str, positions: np.ndarray, atoms: Sequence[int]) -> float:
-    """Coordinate (Å) of a structure. positions: (n_atoms, 3), Å. atoms: the `N_ATOMS[kind]` it is measured between."""
+def coordinate(kind: str, positions: np.ndarray, atoms: Sequence[int], cell: np.ndarray | None = None) -> float:
+    """Coordinate (Å) of a structure.
+
+    positions: (n_atoms, 3), Å. atoms: the `N_ATOMS[kind]` it is measured between. cell: (3, 3), Å, for a volume.
+    """
+    if kind == "volume":
+        return spacing(cell, len(positions))
     return angle_of(kind, positions, atoms) * lever(kind, positions, atoms)
+
+
+def spacing(cell: np.ndarray, n_atoms: int) -> float:
+    """Cube root of the volume an atom, Å. cell: (3, 3), Å."""
+    return float(np.cbrt(abs(np.linalg.det(cell)) / n_atoms))
 
 
 def angle_of(kind: str, positions: np.ndarray, atoms: Sequence[int]) -> float:

@@ -1,4 +1,4 @@
-"""The frames of one scan from extended XYZ text, energies in eV, positions in Å, forces in eV/Å.
+"""The frames of one scan from extended XYZ text, energies in eV, positions in Å, forces in eV/Å, stress in eV/Å^3.
 
 Frames as published differ in numbers only: what ASE makes of the first one then holds for all of them, and the numbers
 are read without it, five times as fast. Whatever else a file holds, ASE reads it.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import ase
 import ase.io
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from mlip_design.bsct.layout import ScanError, SystemFiles
 
@@ -34,6 +35,8 @@ class Frame(NamedTuple):
     """eV; infinity, which no check lets pass, when it is missing or not one number."""
     forces: np.ndarray | None
     """(n_atoms, 3), eV/Å; None when they are missing."""
+    stress: np.ndarray | None = None
+    """(3, 3), eV/Å^3, sign as in ASE; None when it is missing or not six or nine numbers."""
 
 
 def read_frames(system: SystemFiles, count: int) -> list[Frame]:
@@ -86,7 +89,10 @@ def _frame(atoms: ase.Atoms) -> Frame:
     results = atoms.calc.results if atoms.calc else {}
     energy = np.asarray(results.get("energy"))
     energy = float(energy) if energy.shape == () and energy.dtype.kind in "fi" else np.inf
-    return Frame(atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc, energy, results.get("forces"))
+    stress = np.asarray(results.get("stress"))
+    stress = voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) and stress.dtype.kind in "fi" else None
+    around = atoms.cell[:], atoms.pbc
+    return Frame(atoms.numbers, atoms.positions, *around, energy, results.get("forces"), stress)
 
 
 def _first_unreadable(texts: list[str]) -> int:

@@ -22,8 +22,10 @@ def pack(scans: Sequence[Scan]) -> dict[str, np.ndarray]:
         "energies": np.concatenate([scan.energies for scan in scans]),
         "positions": np.concatenate([scan.positions.ravel() for scan in scans]),
         "forces": np.concatenate([scan.forces.ravel() for scan in scans]),
-        "is_crystal": np.array([scan.cells is not None for scan in scans]),
-        "cells": np.concatenate([np.empty(0), *(scan.cells.ravel() for scan in scans if scan.cells is not None)]),
+        "has_cells": np.array([scan.cells is not None for scan in scans]),
+        "cells": joined_tensors([scan.cells for scan in scans]),
+        "has_stresses": np.array([scan.stresses is not None for scan in scans]),
+        "stresses": joined_tensors([scan.stresses for scan in scans]),
     }
 
 
@@ -42,9 +44,10 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Scan]:
             energies,
             forces,
             bond_index,
-            cell if n else None,
+            cells,
+            stresses,
         )
-        for bond, system_id, bond_index, numbers, lengths, energies, positions, forces, n, cell in zip(
+        for bond, system_id, bond_index, numbers, lengths, energies, positions, forces, cells, stresses in zip(
             arrays["bond"],
             arrays["system_id"],
             arrays["bond_index"],
@@ -53,8 +56,8 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> list[Scan]:
             split(arrays["energies"], frames),
             split_vectors(arrays["positions"], frames, atoms),
             split_vectors(arrays["forces"], frames, atoms),
-            arrays["is_crystal"],
-            split_vectors(arrays["cells"], frames * arrays["is_crystal"], np.full_like(frames, 3)),
+            split_tensors(arrays["cells"], frames, arrays["has_cells"]),
+            split_tensors(arrays["stresses"], frames, arrays["has_stresses"]),
             strict=True,
         )
     ]
@@ -71,3 +74,14 @@ def split_vectors(values: np.ndarray, frames: np.ndarray, atoms: np.ndarray) -> 
     """A flat array in parts of shape (n_frames, n_atoms, 3)."""
     parts = split(values, frames * atoms * 3)
     return [part.reshape(f, a, 3) for part, f, a in zip(parts, frames, atoms, strict=True)]
+
+
+def joined_tensors(tensors: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Arrays of shape (n_frames, 3, 3), as far as there are any, as one flat array."""
+    return np.concatenate([np.empty(0), *(values.ravel() for values in tensors if values is not None)])
+
+
+def split_tensors(values: np.ndarray, frames: np.ndarray, has: np.ndarray) -> list[np.ndarray | None]:
+    """What `joined_tensors` was given. has: which of them are arrays. Raises ValueError."""
+    parts = split_vectors(values, frames * has, np.full_like(frames, 3))
+    return [part if known else None for part, known in zip(parts, has, strict=True)]

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from mlip_design.bsct.prediction_cache import PredictionCache
 from mlip_design.bsct.runner import structures_of
-from mlip_design.bsct.scan import Scan
+from mlip_design.bsct.scan import Prediction, Scan
 from mlip_design.evaluator import Evaluator, Predictions, open_evaluator
 from mlip_design.potential import UnknownElementError
 from mlip_design.processes import Processes
@@ -43,6 +43,8 @@ class Piece(NamedTuple):
     """(n_frames, n_atoms, 3), Å."""
     cells: np.ndarray | None
     """(n_frames, 3, 3), Å; None for a molecule."""
+    stress: bool
+    """Whether stresses are asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +57,27 @@ class Predicted:
     """(n_frames, n_atoms, 3), eV/Å; NaN where there are none."""
     failures: dict[int, str]
     """Index of a frame -> why there is no prediction."""
+    stresses: np.ndarray | None = None
+    """(n_frames, 3, 3), eV/Å^3; NaN where there are none. None if the scan has none."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What is scored."""
+        found = self.energies, self.forces
+        return found if self.stresses is None else (*found, self.stresses)
 
     @property
     def failure(self) -> str | None:
         """Why this prediction cannot be used, or None if every number is finite."""
-        finite = np.isfinite(self.energies) & np.isfinite(self.forces).all(axis=(1, 2))
+        energies, *tensors = self.prediction
+        finite = np.all(
+            [np.isfinite(energies), *(np.isfinite(found).all(axis=(1, 2)) for found in tensors)], axis=0
+        )
         frames = sorted({*np.flatnonzero(~finite).tolist(), *self.failures})
         if not frames:
             return None
-        reason = self.failures.get(frames[0], "energy or forces are not finite")
+        named = "energy or forces" if self.stresses is None else "energy, forces or stress"
+        reason = self.failures.get(frames[0], f"{named} are not finite")
         return f"{len(frames)} of {len(self.energies)} frames, the first is frame {frames[0]}: {reason}"
 
 
@@ -93,7 +107,8 @@ def predict(model: Model, scans: Sequence[Scan], workers: int = 1, progress: boo
     n_missing = sum(len(pieces[index].positions) for index in missing)
     with tqdm(total=n_missing, desc="frames", disable=None if progress else True, leave=False, smoothing=0) as bar:
         for index, made in _compute(model, {index: pieces[index] for index in missing}, workers):
-            predictions.save(*pieces[index][1:], made)
+            piece = pieces[index]
+            predictions.save(piece.numbers, piece.positions, piece.cells, made)
             found[index] = made
             bar.update(len(made.energies))
     parts = [[] for _ in scans]
@@ -114,15 +129,16 @@ def _compute(model: Model, pieces: dict[int, Piece], workers: int) -> Iterator[t
 
 
 def predict_frames(
-    model: Model, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, _index: int
+    model: Model, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, stress: bool, _index: int
 ) -> Predictions:
     """Predictions of a system in several positions; all fail if it holds an element that the model does not know."""
     try:
-        return evaluator_of(model)(structures_of(numbers, positions, cells))
+        return evaluator_of(model)(structures_of(numbers, positions, cells), stress)
     except UnknownElementError as error:
         nothing = np.full(positions.shape, np.nan)
         reason = str(error).removeprefix("structure: ")
-        return Predictions(nothing[:, 0, 0], list(nothing), dict.fromkeys(range(len(positions)), reason))
+        stresses = np.full_like(cells, np.nan) if stress else None
+        return Predictions(nothing[:, 0, 0], list(nothing), dict.fromkeys(range(len(positions)), reason), stresses)
 
 
 def _pieces(scans: Sequence[Scan], at_once: int) -> Iterator[Piece]:
@@ -130,7 +146,7 @@ def _pieces(scans: Sequence[Scan], at_once: int) -> Iterator[Piece]:
         for first in range(0, len(scan.lengths), at_once):
             frames = slice(first, first + at_once)
             cells = None if scan.cells is None else scan.cells[frames]
-            yield Piece(index, scan.numbers, scan.positions[frames], cells)
+            yield Piece(index, scan.numbers, scan.positions[frames], cells, scan.stresses is not None)
 
 
 def _joined(parts: Sequence[Predictions]) -> Predicted:
@@ -139,4 +155,7 @@ def _joined(parts: Sequence[Predictions]) -> Predicted:
         failures |= {n_before + frame: reason for frame, reason in part.failures.items()}
         n_before += len(part.energies)
     energies = np.concatenate([part.energies for part in parts])
-    return Predicted(energies, np.concatenate([np.array(part.forces) for part in parts]), failures)
+    forces = np.concatenate([np.array(part.forces) for part in parts])
+    stressed = parts[0].stresses is not None
+    stresses = np.concatenate([part.stresses for part in parts]) if stressed else None
+    return Predicted(energies, forces, failures, stresses)

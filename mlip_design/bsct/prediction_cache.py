@@ -20,16 +20,21 @@ class PredictionCache:
         self.folder = cache_folder() / "predictions" / fingerprint[:32]
         self.is_writable = True
 
-    def load(self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None) -> Predictions | None:
+    def load(
+        self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, stress: bool
+    ) -> Predictions | None:
         """What is known of numbers (n_atoms,) at positions (n_frames, n_atoms, 3), Å; a damaged file counts as none.
 
-        cells: (n_frames, 3, 3), Å; None for a molecule.
+        cells: (n_frames, 3, 3), Å; None for a molecule. stress: without stresses, what is known counts as none.
         """
         arrays = load_arrays(self._path(numbers, positions, cells)) or {}
         energies, forces = arrays.get("energies"), arrays.get("forces")
         if np.shape(energies) != positions.shape[:1] or np.shape(forces) != positions.shape:
             return None
-        return Predictions(energies, list(forces))
+        stresses = arrays.get("stresses") if stress else None
+        if stress and np.shape(stresses) != np.shape(cells):
+            return None
+        return Predictions(energies, list(forces), stresses=stresses)
 
     def save(
         self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, predictions: Predictions
@@ -38,6 +43,8 @@ class PredictionCache:
         if predictions.failures or not self.is_writable:
             return
         arrays = {"energies": predictions.energies, "forces": np.array(predictions.forces)}
+        if predictions.stresses is not None:
+            arrays["stresses"] = predictions.stresses
         try:
             save_arrays(self._path(numbers, positions, cells), arrays)
         except OSError as error:

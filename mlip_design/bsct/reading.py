@@ -11,7 +11,7 @@ import io
 import numpy as np
 from ase.symbols import Symbols
 
-from mlip_design.bsct.coordinates import N_ATOMS, PERIODIC, coordinate, kind_of
+from mlip_design.bsct.coordinates import N_ATOMS, PERIODIC, STRESSED, coordinate, kind_of
 from mlip_design.bsct.frames import Frame, read_frames
 from mlip_design.bsct.layout import ScanError, SystemFiles
 from mlip_design.bsct.scan import Scan
@@ -30,16 +30,17 @@ def read_system(system: SystemFiles) -> Scan:
     if len(kept) < 2:
         raise ScanError(f"{system.location}: {len(kept)} of {len(frames)} frames have an energy, at least 2 must")
     for key, found in (("bond_index", bond_index), ("atoms", atoms)):
-        if found.max() >= len(numbers):
+        if found.max(initial=0) >= len(numbers):
             raise ScanError(f"{system.location}/partition.npz: {key} {found} of {len(numbers)} atoms")
 
     for frame_index in kept:
         location = f"{system.location}/atoms_{frame_index}.xyz"
-        _check_frame(frames[frame_index], location, numbers, kind in PERIODIC)
-        length = coordinate(kind, frames[frame_index].positions, atoms)
+        _check_frame(frames[frame_index], location, numbers, kind)
+        length = coordinate(kind, frames[frame_index].positions, atoms, frames[frame_index].cell)
         if not abs(length - lengths[frame_index]) <= LENGTH_TOLERANCE:
+            what = f"{kind} {atoms}" if len(atoms) else "the cube root of its volume an atom"
             raise ScanError(
-                f"{location}: {kind} {atoms} is {length:.6f} Å long, perturb_range gives "
+                f"{location}: {what} is {length:.6f} Å long, perturb_range gives "
                 f"{lengths[frame_index]:.6f} Å (tolerance {LENGTH_TOLERANCE} Å)"
             )
     return Scan(
@@ -52,6 +53,7 @@ def read_system(system: SystemFiles) -> Scan:
         forces=np.array([frames[i].forces for i in kept]),
         bond_index=bond_index,
         cells=np.array([frames[i].cell for i in kept]) if kind in PERIODIC else None,
+        stresses=np.array([frames[i].stress for i in kept]) if kind in STRESSED else None,
     )
 
 
@@ -72,10 +74,11 @@ def _read_partition(system: SystemFiles) -> tuple[np.ndarray, np.ndarray, np.nda
 
     if str(bond) != system.bond:
         raise ScanError(f"{location}: bond is {str(bond)!r}, its folder says {system.bond!r}")
-    for key, found, count in (("bond_index", bond_index, 2), ("atoms", atoms, N_ATOMS[kind_of(system.bond)])):
-        whole = found.shape == (count,) and np.issubdtype(found.dtype, np.integer)
-        if not whole or found.min() < 0 or len(np.unique(found)) < count:
-            raise ScanError(f"{location}: {key} is {found}, expected {NUMBER_WORDS[count]} different atoms")
+    if count := N_ATOMS[kind_of(system.bond)]:
+        _check_atoms(f"{location}: bond_index", bond_index, 2)
+        _check_atoms(f"{location}: atoms", atoms, count)
+    else:
+        bond_index, atoms = np.zeros(2), np.empty(0)
     if perturb_range.shape != (3,) or perturb_range.dtype.kind not in "iuf":
         raise ScanError(f"{location}: perturb_range is {perturb_range}, expected (first, last, count)")
     first, last, count = perturb_range
@@ -83,6 +86,13 @@ def _read_partition(system: SystemFiles) -> tuple[np.ndarray, np.ndarray, np.nda
         raise ScanError(f"{location}: perturb_range is {perturb_range}, expected 0 < first < last, count >= 2")
     _check_frame_names(system, int(count))
     return bond_index.astype(np.int64), atoms.astype(np.int64), np.linspace(first, last, int(count))
+
+
+def _check_atoms(where: str, found: np.ndarray, count: int) -> None:
+    """They must be as many indices as the kind of scan takes, all different; an index too large is seen later."""
+    whole = found.shape == (count,) and np.issubdtype(found.dtype, np.integer)
+    if not whole or found.min() < 0 or len(np.unique(found)) < count:
+        raise ScanError(f"{where} is {found}, expected {NUMBER_WORDS[count]} different atoms")
 
 
 def _check_frame_names(system: SystemFiles, count: int) -> None:
@@ -97,8 +107,9 @@ def _check_frame_names(system: SystemFiles, count: int) -> None:
         raise ScanError(f"{system.location}: {extra} is unexpected; {allowed}, found {len(present)}")
 
 
-def _check_frame(frame: Frame, location: str, numbers: np.ndarray, is_crystal: bool) -> None:
-    """A frame needs the atoms of the first frame, the periodicity of its kind, finite energy, positions and forces."""
+def _check_frame(frame: Frame, location: str, numbers: np.ndarray, kind: str) -> None:
+    """A frame needs the atoms of the first frame, the periodicity and labels of its kind, and all of it finite."""
+    is_crystal = kind in PERIODIC
     if not np.array_equal(frame.numbers, numbers):
         raise ScanError(
             f"{location}: atoms are {Symbols(frame.numbers)}, expected those of atoms_0.xyz in its order"
@@ -116,3 +127,7 @@ def _check_frame(frame: Frame, location: str, numbers: np.ndarray, is_crystal: b
         raise ScanError(f"{location}: positions must be finite")
     if np.shape(frame.forces) != frame.positions.shape or not np.isfinite(frame.forces).all():
         raise ScanError(f"{location}: no forces or not finite, expected the columns forces:R:3 in eV/Å")
+    if kind in STRESSED and not (frame.stress is not None and np.isfinite(frame.stress).all()):
+        raise ScanError(
+            f'{location}: no stress or not finite, expected stress="<nine numbers>", eV/Å^3, in its header'
+        )

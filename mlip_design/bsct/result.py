@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mlip_design.bsct.packing import pack, split, split_vectors, unpack
-from mlip_design.bsct.scan import Scan
+from mlip_design.bsct.packing import joined_tensors, pack, split, split_tensors, split_vectors, unpack
+from mlip_design.bsct.scan import Prediction, Scan
 from mlip_design.bsct.storage import load_arrays, save_arrays
 from mlip_design.files import replacing
 
@@ -24,15 +24,16 @@ class Result:
     facts: dict[str, Any]
     """What `result.json` holds."""
     scans: list[Scan]
-    predictions: list[tuple[np.ndarray, np.ndarray]]
-    """Of every scan, the model's energies (n_frames,), eV, and forces (n_frames, n_atoms, 3), eV/Å; NaN for none."""
+    predictions: list[Prediction]
+    """Of every scan; NaN for none."""
 
     def save(self, folder: Path) -> None:
         """Write both files, `result.json` last. Raises OSError."""
         made = {}
         if self.scans:
-            made["model_energies"] = np.concatenate([energies for energies, _ in self.predictions])
-            made["model_forces"] = np.concatenate([forces.ravel() for _, forces in self.predictions])
+            made["model_energies"] = np.concatenate([energies for energies, *_ in self.predictions])
+            made["model_forces"] = np.concatenate([forces.ravel() for _, forces, *_ in self.predictions])
+            made["model_stresses"] = joined_tensors([s for _, _, *stresses in self.predictions for s in stresses])
         save_arrays(folder / PREDICTIONS, pack(self.scans) | made)
         save_facts(folder / FACTS, self.facts)
 
@@ -75,7 +76,10 @@ def load_result(folder: str | Path) -> Result:
         if scans:
             energies = split(arrays["model_energies"], arrays["n_frames"])
             forces = split_vectors(arrays["model_forces"], arrays["n_frames"], arrays["n_atoms"])
-            predictions = list(zip(energies, forces, strict=True))
+            stresses = split_tensors(arrays["model_stresses"], arrays["n_frames"], arrays["has_stresses"])
+            predictions = [
+                (e, f) if s is None else (e, f, s) for e, f, s in zip(energies, forces, stresses, strict=True)
+            ]
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path}: not the predictions of a result ({error!r})") from error
     if [scan.name for scan in scans] != list(facts["systems"]):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mlip_design.bsct.scan import Scan
+from mlip_design.bsct.scan import Prediction, Scan
 from mlip_design.graph import AtomGraph, batch_structures, in_batches
 from mlip_design.structures import Structure
 
@@ -32,21 +32,30 @@ def scan_batches(scans: Sequence[Scan], cutoff: float, max_atoms: int, dtype: to
 
 def predict_scans(
     potential: nn.Module, scans: Sequence[Scan], batches: Iterable[AtomGraph], device: torch.device | str
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Energies (n_frames,) eV and forces (n_frames, n_atoms, 3) eV/Å of every scan, in float64.
+) -> list[Prediction]:
+    """Energies, forces and, where the scan has them, stresses of every scan, in float64.
 
     batches: what `scan_batches` gives for the same scans; kept by a caller who predicts more than once.
     """
     if not scans:
         return []
-    energies, forces = [], []
+    energies, forces, stresses = [], [], []
+    stressed = any(scan.stresses is not None for scan in scans)
     with torch.no_grad():
         for graph in batches:
-            prediction = potential(graph.to(device))
+            stress = stressed and bool(graph.cell.any())
+            prediction = potential(graph.to(device), stress=stress)
+            stresses.append(
+                prediction.stress.double().cpu().numpy() if stress else np.full(graph.cell.shape, np.nan)
+            )
             energies.append(prediction.energy.double().cpu().numpy())
             forces.append(prediction.forces.double().cpu().numpy())
     frames = np.cumsum([len(scan.lengths) for scan in scans])[:-1]
     atoms = np.cumsum([scan.positions[..., 0].size for scan in scans])[:-1]
     split_energies = np.split(np.concatenate(energies), frames)
     split_forces = np.split(np.concatenate(forces), atoms)
-    return [(e, f.reshape(s.positions.shape)) for s, e, f in zip(scans, split_energies, split_forces, strict=True)]
+    split_stresses = np.split(np.concatenate(stresses), frames)
+    return [
+        (e, f.reshape(scan.positions.shape), *([] if scan.stresses is None else [s]))
+        for scan, e, f, s in zip(scans, split_energies, split_forces, split_stresses, strict=True)
+    ]

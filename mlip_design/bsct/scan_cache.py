@@ -18,7 +18,7 @@ from mlip_design.bsct.scan import Scan
 from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays
 from mlip_design.files import replacing
 
-FORMAT = b"scans 2"
+FORMAT = b"scans 3"
 """Changes with the meaning of what is stored."""
 RACE = 2.0
 """s; coarser than the clock of any file system in use."""

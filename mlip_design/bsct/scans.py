@@ -2,7 +2,7 @@
 
 Published layout (arXiv:2602.04861), as a folder or as a tar archive of it:
 
-    <root>/<bond>/<system_id>/atoms_0.xyz ... atoms_<count-1>.xyz   extended XYZ, energy (eV), forces (eV/Å)
+    <root>/<bond>/<system_id>/atoms_0.xyz ... atoms_<count-1>.xyz   extended XYZ, energy (eV), forces (eV/Å), stress
     <root>/<bond>/<system_id>/partition.npz                         bond, bond_index, perturb_range, ...
 
 What was read once is kept in a cache, see `scan_cache`.

@@ -10,16 +10,23 @@ Both deviations are taken from the *reference* force at k. The regions are full 
 (frames up to k) and stretch (frames from k on). "windowed" is the full FSD over the intervals whose two frames
 both lie more than `WINDOW` from the equilibrium length, where sG passes through zero and the maximum mostly sits.
 
+Where the volume of a crystal is scanned and stresses are labelled, "stress_smoothness" (1/Å) is the full FSD of the
+forces on the faces of the cube that an atom fills, see `curves`, and "stress_mae" (eV/Å^3) the mean absolute error of
+the nine components of the stress, over all frames.
+
 A region without an interval (k at an end) has an FSD of 0. A key that a non-finite prediction enters is NaN.
 
 Source: arXiv:2602.04861; its published table is the unweighted mean over systems.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from mlip_design.bsct.curves import checked, deviation_curves, stress_curves
 from mlip_design.bsct.scan import Scan
 
 REGIONS = ("full", "compress", "stretch")
@@ -27,31 +34,9 @@ PUBLISHED_KEYS = tuple(
     f"{region}_{key}" for region in REGIONS for key in ("smoothness", "energy_mae", "forces_mae")
 )
 METRIC_KEYS = (*PUBLISHED_KEYS, "windowed_smoothness")
+STRESS_KEYS = ("stress_smoothness", "stress_mae")
+"""Further keys of scans with stresses."""
 WINDOW = 0.1  # Å
-
-
-@dataclass(frozen=True, eq=False)
-class DeviationCurves:
-    """The quantities FSD is made of, along one scan.
-
-    Attributes:
-        lengths: bond lengths, (n_frames,), Å.
-        model: squared deviation sF of the model forces, (n_frames,), (eV/Å)^2.
-        reference: squared deviation sG of the reference forces, (n_frames,), (eV/Å)^2.
-        log_ratio: L, (n_frames,), dimensionless.
-        slope: diff(L) / diff(a), signed, (n_frames - 1,), 1/Å.
-    """
-
-    lengths: np.ndarray
-    model: np.ndarray
-    reference: np.ndarray
-    log_ratio: np.ndarray
-    slope: np.ndarray
-
-    @property
-    def steepest(self) -> int:
-        """Index of the interval whose |slope| is the full FSD (the first NaN, if there is one)."""
-        return int(np.argmax(np.abs(self.slope)))
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ class Summary:
     Attributes:
         count: number of systems.
         nonfinite: names of the systems with at least one non-finite key; they turn that key's statistics to NaN.
-        mean, median, percentile_95: statistic over systems, unweighted, by key.
+        mean, median, percentile_95: statistic over the systems that have a key, unweighted, by key.
         bond_mean: mean over the systems of a bond type, by bond type, then key.
     """
 
@@ -73,34 +58,18 @@ class Summary:
     bond_mean: dict[str, dict[str, float]]
 
 
-def deviation_curves(scan: Scan, forces: np.ndarray, floor: float = 1.0) -> DeviationCurves:
-    """Squared deviations of model and reference, their log ratio and its slope.
-
-    Args:
-        forces: model forces, (n_frames, n_atoms, 3), eV/Å.
-        floor: e of the formula, eV/Å.
-    """
-    forces = _checked(scan, "forces", forces)
-    if not floor > 0:
-        raise ValueError(f"floor is {floor!r}, expected a positive force in eV/Å")
-    equilibrium_forces = scan.forces[scan.equilibrium]
-    with np.errstate(over="ignore", invalid="ignore"):
-        model = ((forces - equilibrium_forces) ** 2).sum(axis=(1, 2))
-        reference = ((scan.forces - equilibrium_forces) ** 2).sum(axis=(1, 2))
-        log_ratio = np.log(np.maximum(model, floor**2)) - np.log(np.maximum(reference, floor**2))
-        slope = np.diff(log_ratio) / np.diff(scan.lengths)
-    return DeviationCurves(scan.lengths, model, reference, log_ratio, slope)
-
-
-def score_scan(scan: Scan, energies: np.ndarray, forces: np.ndarray, floor: float = 1.0) -> dict[str, float]:
+def score_scan(
+    scan: Scan, energies: np.ndarray, forces: np.ndarray, stresses: np.ndarray | None = None, *, floor: float = 1.0
+) -> dict[str, float]:
     """Smoothness (1/Å), energy MAE (eV) and force MAE (eV/Å) of every region: the keys `METRIC_KEYS`.
 
     Args:
         energies: model energies, (n_frames,), eV, on the reference's scale.
         forces: model forces, (n_frames, n_atoms, 3), eV/Å.
+        stresses: model stresses, (n_frames, 3, 3), eV/Å^3, of a scan that has them: adds the keys `STRESS_KEYS`.
         floor: e of the formula, eV/Å.
     """
-    energies, forces = _checked(scan, "energies", energies), _checked(scan, "forces", forces)
+    energies, forces = checked(scan, "energies", energies), checked(scan, "forces", forces)
     with np.errstate(over="ignore"):
         energy_errors, force_errors = np.abs(energies - scan.energies), np.abs(forces - scan.forces)
     steepness = np.abs(deviation_curves(scan, forces, floor).slope)
@@ -111,52 +80,78 @@ def score_scan(scan: Scan, energies: np.ndarray, forces: np.ndarray, floor: floa
         score[f"{region}_energy_mae"] = _mean(energy_errors[frames])
         score[f"{region}_forces_mae"] = _mean(force_errors[frames])
     score["windowed_smoothness"] = _largest(steepness[_outside_window(scan)])
-    return score
+    return score if stresses is None else score | _stress_score(scan, stresses, floor)
+
+
+def _stress_score(scan: Scan, stresses: np.ndarray, floor: float) -> dict[str, float]:
+    """The keys `STRESS_KEYS`."""
+    steepness = np.abs(stress_curves(scan, stresses, floor).slope)
+    values = _largest(steepness), _mean(np.abs(np.asarray(stresses, dtype=np.float64) - scan.stresses))
+    return dict(zip(STRESS_KEYS, values, strict=True))
 
 
 def zero_force_score(scan: Scan, floor: float = 1.0) -> dict[str, float]:
-    """Smoothness (1/Å) and force MAE (eV/Å) of zero forces, the baseline of every model, as "zero_<key>"."""
-    score = score_scan(scan, scan.energies, np.zeros_like(scan.forces), floor)
+    """Scores of zero forces, and of zero stress, the baseline of every model, as "zero_<key>"; none of energies."""
+    score = score_scan(scan, scan.energies, *(np.zeros_like(label) for label in scan.labels[1:]), floor=floor)
     return {f"zero_{key}": value for key, value in score.items() if not key.endswith("energy_mae")}
+
+
+def leading(score: Mapping[str, Any], prefix: str = "") -> Any:
+    """What a score, or statistics by key, say of smoothness first: of the stress if it is scored, else the full FSD."""
+    return score.get(f"{prefix}stress_smoothness", score[f"{prefix}full_smoothness"])
 
 
 def aggregate(scores: Mapping[str, Mapping[str, float]], bonds: Mapping[str, str]) -> Summary:
     """Statistics over systems, every system counting the same.
 
     Args:
-        scores: score of every system by name, all with the same keys.
+        scores: score of every system by name, all with the same keys but for those of the stress.
         bonds: bond type of every system by name.
     """
     if not scores:
         raise ValueError("no score to aggregate")
-    keys = tuple(next(iter(scores.values())))
+    shared = {key for key in next(iter(scores.values())) if not _of_stress(key)}
     for name, score in scores.items():
-        if set(score) != set(keys):
-            raise ValueError(f"{name}: keys {sorted(score)} differ from {sorted(keys)}")
+        if (found := {key for key in score if not _of_stress(key)}) != shared:
+            raise ValueError(f"{name}: keys {sorted(found)} differ from {sorted(shared)}")
         if name not in bonds:
             raise ValueError(f"{name}: has a score but no bond type")
 
-    table = np.array([[score[key] for key in keys] for score in scores.values()], dtype=np.float64)
-    table[~np.isfinite(table)] = np.nan
-    bond_of_row = np.array([bonds[name] for name in scores])
+    groups = {}
+    for name, score in scores.items():
+        groups.setdefault(bonds[name], []).append(score)
+    columns = _columns(scores.values())
     return Summary(
         count=len(scores),
-        nonfinite=tuple(name for name, row in zip(scores, table, strict=True) if np.isnan(row).any()),
-        mean=_by_key(keys, table.mean(axis=0)),
-        median=_by_key(keys, np.median(table, axis=0)),
-        percentile_95=_by_key(keys, np.percentile(table, 95, axis=0)),
-        bond_mean={
-            str(bond): _by_key(keys, table[bond_of_row == bond].mean(axis=0)) for bond in np.unique(bond_of_row)
-        },
+        nonfinite=tuple(name for name, score in scores.items() if not np.isfinite(list(score.values())).all()),
+        mean=_by_key(np.mean, columns),
+        median=_by_key(np.median, columns),
+        percentile_95=_by_key(partial(np.percentile, q=95), columns),
+        bond_mean={bond: _by_key(np.mean, _columns(some)) for bond, some in sorted(groups.items())},
     )
 
 
-def _checked(scan: Scan, name: str, values: np.ndarray) -> np.ndarray:
-    """Predictions in float64, with the shape of the reference."""
-    values, shape = np.asarray(values, dtype=np.float64), getattr(scan, name).shape
-    if values.shape != shape:
-        raise ValueError(f"{scan.name}: {name} have shape {values.shape}, expected {shape}")
-    return values
+def _of_stress(key: str) -> bool:
+    return key.removeprefix("zero_") in STRESS_KEYS
+
+
+def _columns(scores: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Key -> its values in the scores that have it."""
+    columns = {}
+    for score in scores:
+        for key, value in score.items():
+            columns.setdefault(key, []).append(value)
+    return columns
+
+
+def _by_key(
+    statistic: Callable[[Sequence[float]], float], columns: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
+    """A statistic of every column; NaN where a value is not finite."""
+    return {
+        key: float(statistic(values)) if np.isfinite(values).all() else float("nan")
+        for key, values in columns.items()
+    }
 
 
 def _regions(scan: Scan) -> tuple[slice, slice, slice]:
@@ -181,7 +176,3 @@ def _mean(errors: np.ndarray) -> float:
 
 def _finite_or_nan(value: float) -> float:
     return float(value) if np.isfinite(value) else float("nan")
-
-
-def _by_key(keys: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
-    return dict(zip(keys, values.tolist(), strict=True))

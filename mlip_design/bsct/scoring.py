@@ -37,7 +37,7 @@ def score(
     done = time.perf_counter()
     pairs = list(zip(found.scans, predicted, strict=True))
     systems = {scan.name: measure(scan, made) for scan, made in pairs}
-    usable = [(scan, made.forces) for scan, made in pairs if systems[scan.name]["failure"] is None]
+    usable = [(scan, made.prediction) for scan, made in pairs if systems[scan.name]["failure"] is None]
     facts = {
         "schema": SCHEMA,
         "model": describe_model(model),
@@ -50,7 +50,7 @@ def score(
     }
     facts["warnings"] = warnings_of(facts)
     facts["seconds"] = {"read": read - started, "predict": done - read, "score": time.perf_counter() - done}
-    return Result(finite(facts), found.scans, [(made.energies, made.forces) for made in predicted])
+    return Result(finite(facts), found.scans, [made.prediction for made in predicted])
 
 
 def describe_model(model: Model) -> dict[str, Any]:
@@ -67,9 +67,7 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def describe_data(root: str | Path, found: ScanSet) -> dict[str, Any]:
     """What it was scored on, and a hash of all labels."""
-    arrays = [
-        getattr(scan, name) for scan in found.scans for name in ("numbers", "positions", "energies", "forces")
-    ]
+    arrays = [array for scan in found.scans for array in (scan.numbers, scan.positions, *scan.labels)]
     return {
         "root": str(root),
         "fingerprint": digest(*(array.tobytes() for array in arrays)),

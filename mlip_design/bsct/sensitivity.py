@@ -4,36 +4,36 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlip_design.bsct.scan import Scan
-from mlip_design.bsct.score import METRIC_KEYS, score_scan
+from mlip_design.bsct.scan import Prediction, Scan
+from mlip_design.bsct.score import METRIC_KEYS, STRESS_KEYS, score_scan, zero_force_score
 
 SMOOTHNESS_KEYS = tuple(key for key in METRIC_KEYS if key.endswith("smoothness"))
 CHOICES = ((0.1, 1), (0.3, 1), (1.0, 1), (3.0, 1), (1.0, 2))
 """Floor (eV/Å) and stride; (1.0, 1) is as published."""
 
 
-def sensitivity(predicted: Sequence[tuple[Scan, np.ndarray]]) -> list[dict[str, float | None]]:
+def sensitivity(predicted: Sequence[tuple[Scan, Prediction]]) -> list[dict[str, float | None]]:
     """Rows of `floor` (eV/Å), `every` and the mean FSD (1/Å) of the model and, as `zero_<key>`, of zero forces.
 
-    predicted: scans and the model's forces along them, (n_frames, n_atoms, 3), eV/Å, all finite. Every second frame:
-    those that have the equilibrium frame among them; a scan of fewer than three has none of them.
+    predicted: scans and what the model says of them, all finite; where some have stresses, `stress_smoothness` is the
+    mean over these. Every second frame: those that have the equilibrium frame among them; a scan of fewer than three
+    has none of them.
     """
     return [_row(predicted, floor, every) for floor, every in CHOICES] if predicted else []
 
 
-def _row(predicted: Sequence[tuple[Scan, np.ndarray]], floor: float, every: int) -> dict[str, float | None]:
-    model, zero = [], []
-    for scan, forces in predicted:
+def _row(predicted: Sequence[tuple[Scan, Prediction]], floor: float, every: int) -> dict[str, float | None]:
+    scores = []
+    for scan, prediction in predicted:
         chosen = slice(scan.equilibrium % every, None, every)
-        if len(scan.lengths[chosen]) < 2:
-            continue
-        thinned = scan.frames(chosen)
-        model.append(score_scan(thinned, thinned.energies, forces[chosen], floor))
-        zero.append(score_scan(thinned, thinned.energies, np.zeros_like(thinned.forces), floor))
+        if len(scan.lengths[chosen]) >= 2:
+            thinned = scan.frames(chosen)
+            model = score_scan(thinned, *(values[chosen] for values in prediction), floor=floor)
+            scores.append(model | zero_force_score(thinned, floor))
+    stressed = any(scan.stresses is not None for scan, _ in predicted)
+    keys = (*SMOOTHNESS_KEYS, *(STRESS_KEYS[:1] if stressed else ()))
     row = {"floor": floor, "every": every}
-    for prefix, scores in (("", model), ("zero_", zero)):
-        means = {
-            key: float(np.mean([score[key] for score in scores])) if scores else None for key in SMOOTHNESS_KEYS
-        }
-        row |= {f"{prefix}{key}": value for key, value in means.items()}
+    for key in [*keys, *(f"zero_{key}" for key in keys)]:
+        values = [score[key] for score in scores if key in score]
+        row[key] = float(np.mean(values)) if values else None
     return row

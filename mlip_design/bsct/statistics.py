@@ -6,33 +6,45 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap
 
-from mlip_design.bsct.measure import KEYS, ZERO_KEYS
+from mlip_design.bsct.measure import KEYS
+from mlip_design.bsct.score import STRESS_KEYS
 
 N_RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 0
-UNITS = {"smoothness": "1/Å", "energy_mae": "eV", "forces_mae": "eV/Å"}
+UNITS = {"smoothness": "1/Å", "energy_mae": "eV", "forces_mae": "eV/Å", "stress_mae": "eV/Å³"}
 
 
 def statistics(systems: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Key -> mean, median, percentile_95, interval of the mean and the mean of zero forces; None without systems.
 
-    The interval of one system is None, too. systems: of `measure`, usable ones.
+    Those of the stress are over the systems that have one, and missing where none has. The interval of one system is
+    None, too. systems: of `measure`, usable ones.
     """
     if not systems:
         nothing = dict.fromkeys(("mean", "median", "percentile_95", "interval", "zero"))
         return {key: dict(nothing) for key in KEYS}
-    table = np.array([[system[key] for key in KEYS] for system in systems])
+    stressed = [system for system in systems if STRESS_KEYS[0] in system]
+    return over(systems, KEYS) | (over(stressed, STRESS_KEYS) if stressed else {})
+
+
+def over(systems: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Statistics of some keys over systems that all have them."""
+    table = np.array([[system[key] for key in keys] for system in systems])
     found = {
         "mean": table.mean(axis=0).tolist(),
         "median": np.median(table, axis=0).tolist(),
         "percentile_95": np.percentile(table, 95, axis=0).tolist(),
-        "interval": intervals(table).tolist() if len(table) > 1 else [None] * len(KEYS),
-        "zero": [
-            float(np.mean([s[f"zero_{key}"] for s in systems])) if key in ZERO_KEYS else None for key in KEYS
-        ],
+        "interval": intervals(table).tolist() if len(table) > 1 else [None] * len(keys),
+        "zero": [zero_mean(systems, key) for key in keys],
     }
-    return {key: {name: values[place] for name, values in found.items()} for place, key in enumerate(KEYS)}
+    return {key: {name: values[place] for name, values in found.items()} for place, key in enumerate(keys)}
+
+
+def zero_mean(systems: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """Mean of a key of zero forces; None for energies."""
+    zeros = [system.get(f"zero_{key}") for system in systems]
+    return None if None in zeros else float(np.mean(zeros))
 
 
 def intervals(table: np.ndarray) -> np.ndarray:

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from mlip_design.bsct.measure import DEPTH, ZERO_KEYS
+from mlip_design.bsct.measure import DEPTH
+from mlip_design.bsct.score import STRESS_KEYS, leading
 from mlip_design.bsct.statistics import statistics, unit
 
 N_WORST = 10
 NEAR = (0.05, 0.1)
 """Å."""
+NO_FORCE = 1e-6
+"""eV/Å; reference forces whose mean is below vanish by symmetry, but for rounding."""
 
 
 def summarize(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -27,10 +30,11 @@ def summarize(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "count": len(good),
         "keys": keys,
         "bonds": {bond: {"count": len(some), "keys": statistics(some)} for bond, some in sorted(groups.items())},
-        "worst": sorted(good, key=lambda name: -good[name]["full_smoothness"])[:N_WORST],
+        "worst": sorted(good, key=lambda name: -leading(good[name]))[:N_WORST],
         "near_equilibrium": [near_equilibrium(list(good.values()), within) for within in NEAR],
         "minima": summarize_minima(list(good.values())),
         "conservation": summarize_closure(list(good.values())),
+        "without_force": sum(system["zero_full_forces_mae"] < NO_FORCE for system in good.values()),
     }
 
 
@@ -76,9 +80,14 @@ def warnings_of(facts: Mapping[str, Any]) -> list[str]:
         total = facts["count"] + len(facts["failed"])
         said = f"{len(facts['failed'])} of {total} systems have no usable prediction"
         warnings.append(f"{said}: means are over the others, and there is no published mean")
-    for key in ZERO_KEYS:
-        mean, zero = facts["keys"][key]["mean"], facts["keys"][key]["zero"]
-        if mean is not None and mean >= zero:
-            values = f"{mean:.3g} against {zero:.3g} {facts['keys'][key]['unit']}"
-            warnings.append(f"no better than zero forces: {key} is {values}")
+    if facts["without_force"]:
+        said = f"{facts['without_force']} of {facts['count']} systems feel no force, by symmetry"
+        warnings.append(f"{said}: their FSD of forces is 0 whatever the model; look at stress_smoothness")
+    for key, found in facts["keys"].items():
+        mean, zero = found["mean"], found["zero"]
+        baseline = "stress" if key in STRESS_KEYS else "forces"
+        is_moot = baseline == "forces" and facts["without_force"] == facts["count"]
+        if mean is not None and zero is not None and mean >= zero and not is_moot:
+            values = f"{mean:.3g} against {zero:.3g} {found['unit']}"
+            warnings.append(f"no better than zero {baseline}: {key} is {values}")
     return warnings

@@ -27,6 +27,24 @@ def write_json(path: Path | None, result: dict) -> None:
         path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def check_out(out: Path | None, *others: str) -> None:
+    """Raise ValueError if --out is a file, or a folder that has the page of something else.
+
+    others: names of files that only folders of something else hold.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f"--out: {out} is a file, expected a folder or a new name")
+    for name in others:
+        if out is not None and (out / name).exists():
+            raise ValueError(f"--out: {out} holds {name}, whose report.html would be written over; choose another")
+
+
+def check_json(path: Path | None) -> None:
+    """Raise ValueError if --json could not be written when the work is done."""
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise ValueError(f"--json: {path} cannot be a file, expected one in a folder that exists")
+
+
 def positive(text: str) -> int:
     number = int(text)
     if number < 1:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import positive
+from mlip_design.cli.arguments import check_json, check_out, positive
 
 
 def bsct(args: argparse.Namespace) -> int:
@@ -16,7 +16,8 @@ def bsct(args: argparse.Namespace) -> int:
 
     if is_calculator(args.model) and (args.device or args.dtype):
         raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
-    check_places(args.out, args.json)
+    check_out(args.out, "results.json", "comparison.json")
+    check_json(args.json)
     model = Model(args.model, tuple(args.calculator_args), args.device or "cpu", args.dtype or "float64")
     bonds = args.bonds.split(",") if args.bonds else None
     try:
@@ -32,18 +33,6 @@ def bsct(args: argparse.Namespace) -> int:
     print_result(result.facts, args.out)
     incomplete = result.facts["data"]["left_out"] or result.facts["failed"]
     return 1 if (args.strict and incomplete) or not result.facts["count"] else 0
-
-
-def check_places(out: Path | None, json: Path | None) -> None:
-    """Raise ValueError for files that could not be written when the work is done."""
-    if out is not None and out.exists() and not out.is_dir():
-        raise ValueError(f"--out: {out} is a file, expected a folder or a new name")
-    if out is not None and (out / "results.json").exists():
-        raise ValueError(
-            f"--out: {out} is a run, whose report.html would be written over; such as {out / 'bsct'} is free"
-        )
-    if json is not None and (json.is_dir() or not json.parent.is_dir()):
-        raise ValueError(f"--json: {json} cannot be a file, expected one in a folder that exists")
 
 
 def add_bsct(groups: argparse._SubParsersAction) -> None:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import need, positive, write_json
+from mlip_design.cli.arguments import check_json, need, positive, write_json
 
-KINDS = ("bond", "angle", "torsion", "approach", "atom")
+KINDS = ("bond", "angle", "torsion", "approach", "atom", "volume")
 
 
 def build_scans(args: argparse.Namespace) -> int:
@@ -18,6 +18,7 @@ def build_scans(args: argparse.Namespace) -> int:
         raise ValueError("give --structures FILE ... or --smiles TEXT ...")
     if args.smiles:
         need("rdkit")
+    check_json(args.json)
     recipe = Recipe(
         kind=args.kind,
         range=usual_range(args.kind, args.range),
@@ -28,9 +29,12 @@ def build_scans(args: argparse.Namespace) -> int:
         calculator=args.calculator,
         arguments=tuple(args.calculator_args),
     )
-    result = build(
-        args.out, recipe, from_files(args.structures) + from_smiles(args.smiles, args.seed), args.workers
-    )
+    sources = from_files(args.structures) + from_smiles(args.smiles, args.seed)
+    try:
+        result = build(args.out, recipe, sources, args.workers)
+    except KeyboardInterrupt as stopped:
+        print(f"{stopped or 'stopped'}; the same command goes on")
+        return 130
     print_build(args.out, result)
     write_json(args.json, result)
     return 0 if result["systems"] else 1
@@ -47,11 +51,16 @@ def add_build_scans(groups: argparse._SubParsersAction) -> None:
     add("--calculator", required=True, metavar="MODULE:CALLABLE", help="ASE calculator, checkpoint or run folder")
     add("--calculator-args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the callable")
     add("--out", type=Path, required=True, metavar="DIR", help="new folder, or one to go on with")
-    add("--kind", choices=KINDS, default="bond", help="what is scanned (default: %(default)s)")
+    add(
+        "--kind",
+        choices=KINDS,
+        default="bond",
+        help="what is moved; atom, volume: of crystals (default: %(default)s)",
+    )
     text = "relax first, to forces below 0.01 eV/Å in at most 500 steps of BFGS (default: yes)"
     add("--relax", action=argparse.BooleanOptionalAction, default=True, help=text)
     text = "sums of the covalent radii (bond: 0.5 2, approach: 1 4, atom: 0.6 1.2) or degrees (angle: 60 170, "
-    text += "torsion: 2 358)"
+    text += "torsion: 2 358) or volumes of the start structure (volume: 0.8 1.3)"
     add("--range", nargs=2, type=float, metavar=("FIRST", "LAST"), help=text)
     add("--frames", type=positive, default=100, help="frames of a scan (default: %(default)s)")
     text = "atoms are bonded below this many sums of their covalent radii (default: %(default)s)"

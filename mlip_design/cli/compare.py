@@ -3,18 +3,18 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import write_json
+from mlip_design.cli.arguments import check_json, check_out, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
-    from mlip_design.bsct.compare import USUAL_KEYS
     from mlip_design.bsct.compare import compare as compare_results
     from mlip_design.bsct.result import save_facts
     from mlip_design.report.compare_page import write_comparison_page
     from mlip_design.report.compare_terminal import print_comparison
 
-    check_free(args.out)
-    keys = USUAL_KEYS if args.keys is None else tuple(dict.fromkeys(args.keys.split(",")))
+    check_out(args.out, "results.json", "result.json")
+    check_json(args.json)
+    keys = None if args.keys is None else tuple(dict.fromkeys(args.keys.split(",")))
     comparison = compare_results(args.results, keys)
     print_comparison(comparison)
     write_json(args.json, comparison.as_dict())
@@ -22,15 +22,6 @@ def compare(args: argparse.Namespace) -> int:
         save_facts(args.out / "comparison.json", comparison.as_dict())
         print(f"\npage  {write_comparison_page(args.out, comparison)}")
     return 0
-
-
-def check_free(out: Path | None) -> None:
-    """Raise ValueError for a folder that has another page, or for a file."""
-    if out is not None and out.exists() and not out.is_dir():
-        raise ValueError(f"--out: {out} is a file, expected a folder or a new name")
-    for name in ("result.json", "results.json"):
-        if out is not None and (out / name).exists():
-            raise ValueError(f"--out: {out} holds {name}, whose report.html would be written over; choose another")
 
 
 def add_compare(groups: argparse._SubParsersAction) -> None:

@@ -11,9 +11,10 @@ from urllib.parse import quote
 import numpy as np
 import plotly.graph_objects as go
 
-from mlip_design.bsct.plots import coordinate_name
-from mlip_design.bsct.scan import Scan
-from mlip_design.bsct.score import deviation_curves
+from mlip_design.bsct.curves import leading_curves
+from mlip_design.bsct.plots import coordinate_name, energy_top, pulls
+from mlip_design.bsct.scan import Prediction, Scan
+from mlip_design.bsct.score import leading
 from mlip_design.report.curves import COLOURS
 from mlip_design.report.figures import BLUE, FAINT, GREY, ORANGE, axis, layout
 
@@ -32,18 +33,18 @@ Systems = Mapping[str, Mapping[str, Any]]
 def bonds(systems: Systems, groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """FSD of every system by bond type, with quartiles, means with their intervals, and means of zero forces.
 
-    groups: "bonds" of the result.
+    Of volumes, that of the stress. groups: "bonds" of the result.
     """
     figure = go.Figure(layout=layout(460))
     points = {"marker": {"color": BLUE, "size": 5, "opacity": 0.7}, "line": {"color": GREY, "width": 1}}
     figure.add_box(
         x=[escape(system["bond"]) for system in systems.values()],
-        y=[system["full_smoothness"] for system in systems.values()],
+        y=[leading(system) for system in systems.values()],
         boxpoints="all", jitter=0.5, pointpos=0, fillcolor="rgba(0, 0, 0, 0)", **points, **links(systems),
         hovertext=[hover(name, system) for name, system in systems.items()], hoverinfo="text", hoveron="points",
         name="system, with quartiles",
     )  # fmt: skip
-    found = {escape(bond): group["keys"]["full_smoothness"] for bond, group in groups.items()}
+    found = {escape(bond): leading(group["keys"]) for bond, group in groups.items()}
     means = [one["mean"] for one in found.values()]
     ends = np.array([one["interval"] or [one["mean"]] * 2 for one in found.values()]).reshape(-1, 2).T
     bars = {"array": list(ends[1] - means), "arrayminus": list(means - ends[0]), "thickness": 2, "width": 6}
@@ -64,7 +65,10 @@ def bonds(systems: Systems, groups: Mapping[str, Mapping[str, Any]]) -> dict[str
 
 
 def errors(systems: Systems) -> dict[str, Any]:
-    """FSD against force error, one point a system, coloured by bond type; behind them the same of zero forces."""
+    """FSD against force error, one point a system, coloured by bond type; behind them the same of zero forces.
+
+    systems: those that feel a force.
+    """
     figure = go.Figure(layout=layout(560))
     zero = {key: [system[f"zero_{key}"] for system in systems.values()] for key in ERROR_AXES}
     style = {"symbol": "x-thin-open", "size": 7, "color": FAINT, "line": {"width": 1.5}}
@@ -97,6 +101,7 @@ def hover(name: str, system: Mapping[str, Any]) -> str:
     """What is said of a system under the mouse."""
     lines = [
         f"<b>{escape(name)}</b>",
+        *stress_parts(system),
         f"FSD {system['full_smoothness']:.1f} 1/Å, zero forces {system['zero_full_smoothness']:.1f}",
         f"steepest {system['steepest'] - system['equilibrium']:+.2f} Å from equilibrium",
         f"away from it {system['windowed_smoothness']:.1f} 1/Å",
@@ -105,23 +110,23 @@ def hover(name: str, system: Mapping[str, Any]) -> str:
     return "<br>".join([*lines, "click: its scan"])
 
 
-def drawn_scan(scan: Scan, energies: np.ndarray, forces: np.ndarray, system: Mapping[str, Any]) -> dict[str, Any]:
+def drawn_scan(scan: Scan, prediction: Prediction, system: Mapping[str, Any]) -> dict[str, Any]:
     """What scan.js draws of a scan, every curve with None where the model has no finite value.
 
-    Args:
-        energies: model energies, (n_frames,), eV; drawn relative to the frame of lowest reference energy.
-        forces: model forces, (n_frames, n_atoms, 3), eV/Å.
-        system: its entry of "systems" in the result.
+    prediction: its energies are drawn relative to the frame of lowest reference energy. system: the scan's entry of
+    "systems" in the result.
     """
-    curves, k = deviation_curves(scan, forces, FLOOR), scan.equilibrium
+    energies, _, *stresses = prediction
+    curves, k = leading_curves(scan, prediction, FLOOR), scan.equilibrium
     reference = scan.energies - scan.energies[k]
     steepest, found = curves.steepest, np.abs(curves.slope)
-    wall = 3 * reference[k:].max()
     return {
         "lengths": numbers(scan.lengths),
         "reference_energies": numbers(reference),
         "energies": numbers(energies - energies[k]),
-        "energy_top": float(min(wall, reference.max()) if wall > 0 else reference.max()) or None,
+        "energy_top": energy_top(scan) or None,
+        "reference_stress": numbers(pulls(scan.stresses)) if stresses else None,
+        "stress": numbers(pulls(*stresses)) if stresses else None,
         "reference_deviations": numbers(np.maximum(curves.reference, SHALLOWEST), 3),
         "deviations": numbers(np.maximum(curves.model, SHALLOWEST), 3),
         "floor": FLOOR**2,
@@ -129,7 +134,7 @@ def drawn_scan(scan: Scan, energies: np.ndarray, forces: np.ndarray, system: Map
         "slope": numbers(found),
         "equilibrium": k,
         "steepest": steepest if np.isfinite(found[steepest]) else None,
-        "zero_smoothness": system["zero_full_smoothness"],
+        "zero_smoothness": leading(system, "zero_"),
         "coordinate": escape(coordinate_name(scan)),
         "title": " ".join(title_parts(scan.name, system)),
     }
@@ -141,8 +146,16 @@ def title_parts(name: str, system: Mapping[str, Any]) -> Iterator[str]:
     if system["failure"]:
         yield system["failure"]
         return
+    yield from (f"{part};" for part in stress_parts(system))
     yield f"FSD {system['full_smoothness']:.1f} 1/Å (zero forces {system['zero_full_smoothness']:.1f}),"
     yield f"away from equilibrium {system['windowed_smoothness']:.1f}, force MAE {system['full_forces_mae']:.3f} eV/Å"
+
+
+def stress_parts(system: Mapping[str, Any]) -> Iterator[str]:
+    """The scores of the stress, if there are any."""
+    if "stress_mae" in system:
+        zero = f"zero stress {system['zero_stress_smoothness']:.1f}"
+        yield f"stress: FSD {system['stress_smoothness']:.1f} 1/Å ({zero}), MAE {system['stress_mae']:.4f} eV/Å³"
 
 
 def numbers(values: Sequence[float] | np.ndarray, digits: int = 4) -> list[float | None]:

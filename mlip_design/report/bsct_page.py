@@ -6,6 +6,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from mlip_design.bsct.result import load_result
+from mlip_design.bsct.summary import NO_FORCE
 from mlip_design.report import bsct_figures, bsct_tables
 from mlip_design.report.page import write_page
 
@@ -22,14 +23,16 @@ def write_bsct_page(folder: Path) -> Path:
     facts = result.facts
     wanted = set(bsct_tables.by_smoothness(facts)[:N_DRAWN])
     drawn = {
-        scan.name: bsct_figures.drawn_scan(scan, *prediction, facts["systems"][scan.name])
+        scan.name: bsct_figures.drawn_scan(scan, prediction, facts["systems"][scan.name])
         for scan, prediction in zip(result.scans, result.predictions, strict=True)
         if scan.name in wanted
     }
     good = {name: system for name, system in facts["systems"].items() if system["failure"] is None}
     figures = {}
     if good:
-        figures = {"bonds": bsct_figures.bonds(good, facts["bonds"]), "errors": bsct_figures.errors(good)}
+        figures["bonds"] = bsct_figures.bonds(good, facts["bonds"])
+    if moved := {name: system for name, system in good.items() if system["zero_full_forces_mae"] > NO_FORCE}:
+        figures["errors"] = bsct_figures.errors(moved)
     return write_page(
         folder / "report.html",
         "bsct.html",

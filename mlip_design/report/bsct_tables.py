@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from mlip_design.bsct.score import leading
 from mlip_design.report.table import Column, Table, anchor
 
 Facts = Mapping[str, Any]
@@ -14,7 +15,9 @@ REGIONS = {
     "compress": "compressed",
     "stretch": "stretched",
     "windowed": "away from equilibrium",
+    "stress": "of the stress",
 }
+"""What stands before smoothness in a key -> what it is called."""
 STATISTICS = ("mean", "95 %: low", "high", "median", "95th percentile", "zero forces")
 SYSTEM_KEYS = {
     **{f"{region}_smoothness": Column(f"FSD {label}", "1/Å", 1) for region, label in REGIONS.items()},
@@ -23,6 +26,7 @@ SYSTEM_KEYS = {
     "zero_full_forces_mae": Column("zero forces: MAE", "eV/Å", 3),
     "full_energy_mae": Column("energy MAE", "eV", 3),
     "aligned_energy_mae": Column("energy MAE without offset", "eV", 3),
+    "stress_mae": Column("stress MAE", "meV/Å³", 2),
     "closure": Column("energy against work", "eV", 3),
 }
 
@@ -53,8 +57,13 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
 def smoothness(keys: Facts) -> Table:
     """Statistics of every region. keys: "keys" of the result."""
     columns = [Column("region"), *(Column(name, "1/Å", 1) for name in STATISTICS)]
-    rows = [[label, *statistics(keys[f"{region}_smoothness"])] for region, label in REGIONS.items()]
+    rows = [[label, *statistics(keys[f"{region}_smoothness"])] for region, label in regions(keys).items()]
     return Table(columns, rows)
+
+
+def regions(keys: Facts) -> dict[str, str]:
+    """Those of `REGIONS` that are among some keys."""
+    return {region: label for region, label in REGIONS.items() if f"{region}_smoothness" in keys}
 
 
 def errors(keys: Facts) -> Table:
@@ -65,7 +74,10 @@ def errors(keys: Facts) -> Table:
         for quantity, ending, unit in (("forces", "forces_mae", "eV/Å"), ("energy", "energy_mae", "eV"))
         for region in ("full", "compress", "stretch")
     ]
-    return Table(columns, [*rows, ["energy, full, without offset", "eV", *statistics(keys["aligned_energy_mae"])]])
+    rows.append(["energy, full, without offset", "eV", *statistics(keys["aligned_energy_mae"])])
+    if "stress_mae" in keys:
+        rows.append(["stress", "meV/Å³", *(value and 1000 * value for value in statistics(keys["stress_mae"]))])
+    return Table(columns, rows)
 
 
 def statistics(found: Facts) -> list[float | None]:
@@ -75,26 +87,25 @@ def statistics(found: Facts) -> list[float | None]:
 
 
 def bonds(groups: Facts) -> Table:
-    """Every bond type on its own. groups: "bonds" of the result."""
+    """Every bond type on its own; the FSD of volumes is that of the stress. groups: "bonds" of the result."""
     columns = [Column("bond"), Column("systems", digits=0), *(Column(name, "1/Å", 1) for name in STATISTICS)]
     columns += [Column("away from equilibrium", "1/Å", 1), Column("force MAE", "eV/Å", 3)]
     rows = []
     for bond, found in groups.items():
-        full, away, forces = (
-            found["keys"][key] for key in ("full_smoothness", "windowed_smoothness", "full_forces_mae")
-        )
-        rows.append([bond, found["count"], *statistics(full), away["mean"], forces["mean"]])
+        away, forces = (found["keys"][key]["mean"] for key in ("windowed_smoothness", "full_forces_mae"))
+        rows.append([bond, found["count"], *statistics(leading(found["keys"])), away, forces])
     return Table(columns, rows)
 
 
 def sensitivity(rows: list[Facts]) -> Table:
     """Means of every region, model and zero forces, for every floor and spacing. rows: "sensitivity" of the result."""
     columns = [Column("floor", "eV/Å", 1), Column("frames")]
-    for label in REGIONS.values():
+    shown = regions(rows[0]) if rows else {}
+    for label in shown.values():
         columns += [Column(label, "1/Å", 1), Column("zero forces", "1/Å", 1)]
     cells = [
         [row["floor"], "all" if row["every"] == 1 else "every second"]
-        + [row[f"{prefix}{region}_smoothness"] for region in REGIONS for prefix in ("", "zero_")]
+        + [row[f"{prefix}{region}_smoothness"] for region in shown for prefix in ("", "zero_")]
         for row in rows
     ]
     return Table(columns, cells)
@@ -123,7 +134,8 @@ def beyond_rows(facts: Facts) -> Iterator[list[str]]:
 
 def systems(facts: Facts, drawn: Mapping[str, Any]) -> Table:
     """Every system, worst first; the name of one that the page can draw shows it. drawn: by name."""
-    columns = [Column("system"), Column("atoms", digits=0), *SYSTEM_KEYS.values()]
+    keys = [key for key in SYSTEM_KEYS if any(key in system for system in facts["systems"].values())]
+    columns = [Column("system"), Column("atoms", digits=0), *(SYSTEM_KEYS[key] for key in keys)]
     columns += [Column("artificial minima", digits=0), Column("steepest at", "Å", 2)]
     columns += [Column("no usable prediction")] if facts["failed"] else []
     rows = []
@@ -132,7 +144,9 @@ def systems(facts: Facts, drawn: Mapping[str, Any]) -> Table:
         label = anchor(f"#{quote(name)}", name) if name in drawn else name
         known = system["failure"] is None and system["steepest"] is not None
         place = system["steepest"] - system["equilibrium"] if known else None
-        row = [label, system["atoms"], *(system[key] for key in SYSTEM_KEYS)]
+        factors = {key: 1000 if SYSTEM_KEYS[key].unit.startswith("meV") else 1 for key in keys}
+        values = [None if (value := system.get(key)) is None else factors[key] * value for key in keys]
+        row = [label, system["atoms"], *values]
         row += [len(system["minima"]["artificial"]), place]
         rows.append(row + ([system["failure"] or ""] if facts["failed"] else []))
     return Table(columns, rows, can_filter=True)
@@ -141,7 +155,7 @@ def systems(facts: Facts, drawn: Mapping[str, Any]) -> Table:
 def by_smoothness(facts: Facts) -> list[str]:
     """Names of all systems: those without a usable prediction, then the others by falling FSD."""
     found = facts["systems"]
-    return sorted(found, key=lambda name: (found[name]["failure"] is None, -(found[name]["full_smoothness"] or 0)))
+    return sorted(found, key=lambda name: (found[name]["failure"] is None, -(leading(found[name]) or 0)))
 
 
 def reasons(found: Mapping[str, str], heading: str) -> Table:

@@ -8,12 +8,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mlip_design.bsct.score import leading
+
 REGIONS = {
     "full": "full",
     "compress": "compressed",
     "stretch": "stretched",
     "windowed": "windowed",
+    "stress": "of stress",
 }
+"""What stands before smoothness in a key -> what it is called."""
 STATISTICS = ("mean", "95 % interval", "median", "95th\npercentile", "zero\nforces")
 SHOWN_SYSTEMS = 10
 """Systems named before the rest is counted."""
@@ -32,16 +36,18 @@ def print_result(facts: Mapping[str, Any], out: Path | None) -> None:
         console.print(smoothness_table(facts["keys"]))
         console.print("\nMean absolute errors: forces, eV/Å; energies, eV (aligned: without median offset)")
         console.print(error_table(facts["keys"]))
-        console.print("\nBy bond type: means over systems")
+        volumes = "; FSD of volumes: of their stress" if "stress_smoothness" in facts["keys"] else ""
+        console.print(f"\nBy bond type: means over systems{volumes}")
         console.print(bond_table(facts["bonds"]))
         console.print("\nFSD by floor of the formula, eV/Å, and by frames (in brackets: zero forces)")
         console.print(sensitivity_table(facts["sensitivity"]))
+        print_lines(console, "The same of the stress of volumes", stress_lines(facts["sensitivity"]))
         print_lines(console, "Beyond the score", other_lines(facts))
         worst = ((name, facts["systems"][name]) for name in facts["worst"])
         print_lines(
             console,
             "Worst systems: FSD, 1/Å, and where it is from equilibrium, Å",
-            (f"{s['full_smoothness']:8.1f} {s['steepest'] - s['equilibrium']:+7.2f}  {name}" for name, s in worst),
+            (f"{leading(s):8.1f} {s['steepest'] - s['equilibrium']:+7.2f}  {name}" for name, s in worst),
         )
     print_lines(console, "Warnings", facts["warnings"])
     print_lines(console, "Left out", named(data["left_out"]))
@@ -77,45 +83,52 @@ def table_of(*headings: str) -> Table:
 def smoothness_table(keys: Mapping[str, Mapping[str, Any]]) -> Table:
     """Statistics of every region."""
     table = table_of("region", *STATISTICS)
-    for region, label in REGIONS.items():
+    for region, label in regions(keys).items():
         table.add_row(label, *statistics_cells(keys[f"{region}_smoothness"], 1))
     return table
 
 
+def regions(keys: Mapping[str, Any]) -> dict[str, str]:
+    """Those of `REGIONS` that are among some keys."""
+    return {region: label for region, label in REGIONS.items() if f"{region}_smoothness" in keys}
+
+
 def error_table(keys: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Errors of forces (eV/Å) and energies (eV)."""
+    """Errors of forces (eV/Å) and energies (eV), and of the stress (meV/Å^3) where there is one."""
     table = table_of("error", *STATISTICS)
     for region in ("full", "compress", "stretch"):
         table.add_row(f"forces, {REGIONS[region]}", *statistics_cells(keys[f"{region}_forces_mae"], 3))
     table.add_row("energy", *statistics_cells(keys["full_energy_mae"], 3))
     table.add_row("energy, aligned", *statistics_cells(keys["aligned_energy_mae"], 3))
+    if "stress_mae" in keys:
+        table.add_row("stress, meV/Å³", *statistics_cells(keys["stress_mae"], 2, 1000))
     return table
 
 
-def statistics_cells(found: Mapping[str, Any], digits: int) -> list[str]:
-    """Cells after the first of one key."""
-    interval = "" if found["interval"] is None else "–".join(number(value, digits) for value in found["interval"])
-    mean, *others = (number(found[name], digits) for name in ("mean", "median", "percentile_95", "zero"))
+def statistics_cells(found: Mapping[str, Any], digits: int, factor: float = 1) -> list[str]:
+    """Cells after the first of one key, whose values are multiplied by a factor."""
+    ends = found["interval"]
+    interval = "" if ends is None else "–".join(number(value, digits, factor) for value in ends)
+    mean, *others = (number(found[name], digits, factor) for name in ("mean", "median", "percentile_95", "zero"))
     return [mean, interval, *others]
 
 
-def number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int, factor: float = 1) -> str:
     """With fixed decimals while it is small; nothing for None."""
     if value is None:
         return ""
+    value = factor * value
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
 def bond_table(bonds: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Every bond type on its own."""
+    """Every bond type on its own; the FSD of volumes is that of the stress."""
     table = table_of(
         "bond", "systems", "FSD\n1/Å", "95 %\ninterval", "zero forces\n1/Å", "windowed\n1/Å", "force MAE\neV/Å"
     )
     for bond, found in bonds.items():
-        full, windowed, forces = (
-            found["keys"][key] for key in ("full_smoothness", "windowed_smoothness", "full_forces_mae")
-        )
-        mean, interval, *_, zero = statistics_cells(full, 1)
+        windowed, forces = (found["keys"][key] for key in ("windowed_smoothness", "full_forces_mae"))
+        mean, interval, *_, zero = statistics_cells(leading(found["keys"]), 1)
         table.add_row(
             bond, str(found["count"]), mean, interval, zero, f"{windowed['mean']:.1f}", f"{forces['mean']:.3f}"
         )
@@ -124,14 +137,28 @@ def bond_table(bonds: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def sensitivity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The mean of every region for every choice."""
-    table = table_of("floor", *REGIONS.values())
+    shown = [region for region in REGIONS if region != "stress"]
+    table = table_of("floor", *(REGIONS[region] for region in shown))
     for row in rows:
-        label = f"{row['floor']:g}" + (", every 2nd" if row["every"] == 2 else "")
+        label = floor_label(row)
         table.add_row(
             label,
-            *(f"{number(row[f'{r}_smoothness'], 1)} ({number(row[f'zero_{r}_smoothness'], 1)})" for r in REGIONS),
+            *(f"{number(row[f'{r}_smoothness'], 1)} ({number(row[f'zero_{r}_smoothness'], 1)})" for r in shown),
         )
     return table
+
+
+def floor_label(row: Mapping[str, Any]) -> str:
+    """What is chosen in a row of the sensitivity."""
+    return f"{row['floor']:g}" + (", every 2nd" if row["every"] == 2 else "")
+
+
+def stress_lines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """The mean FSD of the stress for every choice, if there is one."""
+    for row in rows:
+        if "stress_smoothness" in row:
+            mean, zero = (number(row[f"{prefix}stress_smoothness"], 1) for prefix in ("", "zero_"))
+            yield f"{floor_label(row):12} {mean:>9} ({zero})"
 
 
 def other_lines(facts: Mapping[str, Any]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Files of the published scan layout: frames as extended XYZ and `partition.npz`. Units: Å, eV, eV/Å."""
+"""Files of the published scan layout: frames as extended XYZ and `partition.npz`. Units: Å, eV, eV/Å, eV/Å^3."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,21 @@ def extxyz(
     decimals: tuple[int, int, int],
     cell: np.ndarray | None = None,
     pbc: Sequence[bool] = (False, False, False),
+    stress: np.ndarray | None = None,
     **info: object,
 ) -> str:
     """One structure as extended XYZ.
 
     numbers: (n_atoms,). positions: (n_atoms, 3), Å. energy: eV. forces: (n_atoms, 3), eV/Å. decimals: of positions,
-    energy and forces. cell: (3, 3), Å, None for a molecule. pbc: periodic directions. info: further keys of the header;
-    text that holds spaces comes in quotation marks.
+    energy and forces. cell: (3, 3), Å, None for a molecule. pbc: periodic directions. stress: (3, 3), eV/Å^3, sign as
+    in ASE, with as many decimals as positions. info: further keys of the header; text that holds spaces comes in
+    quotation marks.
     """
     of_position, of_energy, of_force = decimals
     words = [f"{key}={value}" for key, value in info.items()]
     words += [f"energy={energy:.{of_energy}f}", f"pbc={quoted('T' if periodic else 'F' for periodic in pbc)}"]
     words += [] if cell is None else [f"Lattice={quoted(f'{x:.{of_position}f}' for x in np.ravel(cell))}"]
+    words += [] if stress is None else [f"stress={quoted(f'{s:.{of_position}f}' for s in np.ravel(stress))}"]
     lines = [str(len(positions)), " ".join(["Properties=species:S:1:pos:R:3:forces:R:3", *words])]
     for number, x, f in zip(numbers, positions, forces, strict=True):
         columns = [f"{value:.{of_position}f}" for value in x] + [f"{value:.{of_force}f}" for value in f]

@@ -26,7 +26,7 @@ from mlip_design.bsct.building.recipe import Recipe, Source
 from mlip_design.structures import Structure, from_atoms
 
 DECIMALS = (12, 9, 8)
-"""Of positions (Å), energies (eV) and forces (eV/Å); positions are rounded before they are labelled."""
+"""Of positions (Å), energies (eV) and forces (eV/Å); positions and cells are rounded before they are labelled."""
 
 
 class Made(NamedTuple):
@@ -73,13 +73,14 @@ def structure_file(out: Path, index: int) -> Path:
 
 def frame(structure: Structure, recipe: Recipe, info: dict, reason: str = "") -> bytes:
     """A structure with its label as extended XYZ; without one, for a reason or for want of an answer, NaN and why."""
-    structure = replace(structure, positions=structure.positions.round(DECIMALS[0]))
+    rounded = {"positions": structure.positions.round(DECIMALS[0]), "cell": structure.cell.round(DECIMALS[0])}
+    structure = replace(structure, **rounded)
     found = label(structure, recipe)
     if reason := reason or found.failure:
         info = info | {"failure": json.dumps(reason, ensure_ascii=False)}
     around = {"cell": structure.cell, "pbc": structure.pbc} if structure.pbc.any() else {}
     values = structure.numbers, structure.positions, found.energy, found.forces
-    return extxyz(*values, DECIMALS, **around, **info).encode()
+    return extxyz(*values, DECIMALS, stress=found.stress, **around, **info).encode()
 
 
 def failure_of(path: Path) -> str:
@@ -107,7 +108,7 @@ def scan(out: Path, recipe: Recipe, index: int, source: str, system_id: str) -> 
             if not (folder / name).exists():
                 write(out, folder / name, frame(content, recipe, info))
         perturb_range = (*motion.ends, recipe.frames)
-        further = {} if motion.atoms == motion.bond else {"atoms": np.array(motion.atoms)}
+        further = {} if motion.atoms == motion.bond else {"atoms": np.array(motion.atoms, dtype=np.int64)}
         content = partition(motion.group, motion.bond, motion.labels, perturb_range, motion.axis, **further)
         write(out, folder / "partition.npz", content)
     failures = Counter(filter(None, (failure_of(folder / name) for name in names)))

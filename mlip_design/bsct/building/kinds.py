@@ -12,7 +12,7 @@ from ase.neighborlist import natural_cutoffs, neighbor_list
 from scipy.spatial.distance import cdist
 
 from mlip_design.bsct.building.bonds import find_bonds, pieces, sides
-from mlip_design.bsct.building.motions import STRUCTURE, LeftOut, Motion, name_of, shift, turn
+from mlip_design.bsct.building.motions import STRUCTURE, LeftOut, Motion, name_of, shift, swell, turn
 from mlip_design.bsct.building.recipe import Recipe
 from mlip_design.bsct.coordinates import across, arms
 from mlip_design.structures import Structure
@@ -165,6 +165,11 @@ def atom_motions(structure: Structure, molecule: Molecule) -> Found:
             yield shift(start, group, pair, labels, molecule.recipe.range)
 
 
+def volume_motions(structure: Structure, molecule: Molecule) -> Found:
+    """The cell, scaled alike in all directions."""
+    yield swell(structure, molecule.recipe.range)
+
+
 def not_asked_for(molecule: Molecule) -> str:
     return f"not among the bonds asked for ({','.join(molecule.recipe.bonds)})"
 
@@ -185,4 +190,5 @@ KINDS = {
     "torsion": Kind("one molecule", torsion_motions, (2.0, 358.0), "degrees", 360.0),
     "approach": Kind("two molecules", approach_motions, (1.0, 4.0), "sums of the covalent radii", np.inf),
     "atom": Kind("a crystal", atom_motions, (0.6, 1.2), "sums of the covalent radii", np.inf),
+    "volume": Kind("a crystal", volume_motions, (0.8, 1.3), "volumes of the start structure", np.inf),
 }

@@ -1,4 +1,4 @@
-"""Energies and forces of one structure at the level of theory of a recipe, and its relaxation. eV, Å, eV/Å."""
+"""Labels of one structure at the level of theory of a recipe, and its relaxation. Units: eV, Å, eV/Å, eV/Å^3."""
 
 from typing import ClassVar, NamedTuple
 
@@ -17,11 +17,15 @@ RELAXED_FORCE, RELAXATION_STEPS = 0.01, 500
 
 
 class Label(NamedTuple):
-    """Of one structure: energy (eV), forces ((n_atoms, 3), eV/Å); both NaN with the reason where there are none."""
+    """Of one structure: energy (eV), forces ((n_atoms, 3), eV/Å); both NaN with the reason where there are none.
+
+    stress: (3, 3), eV/Å^3, if the kind of scan takes it and the label could be computed; otherwise None.
+    """
 
     energy: float
     forces: np.ndarray
     failure: str
+    stress: np.ndarray | None = None
 
 
 def label(structure: Structure, recipe: Recipe) -> Label:
@@ -29,15 +33,17 @@ def label(structure: Structure, recipe: Recipe) -> Label:
     evaluate = evaluator_of(recipe)
     if isinstance(evaluate, CalculatorEvaluator):
         evaluate = CalculatorEvaluator(evaluate.name, evaluate.arguments)
+    found = {}
     try:
-        predicted = evaluate([structure])
+        predicted = evaluate([structure], recipe.takes_stress)
         energy, forces = predicted.energies[0], predicted.forces[0]
+        found = {"stress": predicted.stresses[0]} if recipe.takes_stress else {}
         failure = predicted.failures.get(0, "")
     except UnknownElementError as error:
         energy, forces, failure = np.nan, structure.positions, one_line(error)
-    if not (failure or (np.isfinite(energy) and np.isfinite(forces).all())):
-        failure = "energy or forces are not finite"
-    return Label(np.nan, np.full_like(forces, np.nan), failure) if failure else Label(energy, forces, "")
+    if not (failure or all(np.isfinite(values).all() for values in (energy, forces, *found.values()))):
+        failure = f"{'energy, forces or stress' if found else 'energy or forces'} are not finite"
+    return Label(np.nan, np.full_like(forces, np.nan), failure) if failure else Label(energy, forces, "", **found)
 
 
 def relax(structure: Structure, recipe: Recipe) -> tuple[Structure, str]:

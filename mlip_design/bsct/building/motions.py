@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 from scipy.spatial.transform import Rotation
 
 from mlip_design.bsct.building.bonds import radii_sum, stretch
-from mlip_design.bsct.coordinates import angle_of, lever
+from mlip_design.bsct.coordinates import angle_of, lever, spacing
 from mlip_design.structures import Structure
 
 STRUCTURE = "structure"
@@ -31,7 +31,8 @@ class Motion:
     group: folder of its scan, such as "C-N". atoms: those that the coordinate is measured between. bond: the two, one
     of each side, between which it is cut. labels: side of every atom, (n_atoms,) int32, 0 or 1. ends: first and last
     coordinate, Å. axis: unit vector that the sides move along or turn about, (3,). start: before it is moved. at:
-    coordinate (Å) -> structure.
+    coordinate (Å) -> structure. A volume has neither atoms nor sides: `bond` is (0, 0), all atoms are of side 0, the
+    axis is x.
     """
 
     group: str
@@ -45,7 +46,7 @@ class Motion:
 
     def system_id(self, index: int) -> str:
         """Identifier of its scan when the structure is number `index`, such as "0003_1-5"."""
-        return f"{index:04d}_{'-'.join(map(str, self.atoms))}"
+        return "_".join([f"{index:04d}", *(["-".join(map(str, self.atoms))] if self.atoms else [])])
 
 
 def shift(
@@ -103,6 +104,26 @@ def turned(structure: Structure, centre: int, labels: np.ndarray, rotation: np.n
     forwards, backwards = (Rotation.from_rotvec(half * rotation).apply(arms) for half in (0.5, -0.5))
     moved = np.where(labels[:, None], forwards, backwards)
     return replace(structure, positions=moved + structure.positions[centre])
+
+
+def swell(structure: Structure, ends: tuple[float, float]) -> Motion:
+    """The cell of a crystal scaled alike in all directions, the fractional positions stay. ends: in its volume."""
+    start = spacing(structure.cell, len(structure.numbers))
+    return Motion(
+        group=f"volume_{'-'.join(sorted({chemical_symbols[number] for number in structure.numbers}))}",
+        atoms=(),
+        bond=(0, 0),
+        labels=np.zeros(len(structure.numbers), dtype=np.int32),
+        ends=(float(start * np.cbrt(ends[0])), float(start * np.cbrt(ends[1]))),
+        axis=np.array([1.0, 0.0, 0.0]),
+        start=structure,
+        at=lambda length: scaled(structure, length / start),
+    )
+
+
+def scaled(structure: Structure, factor: float) -> Structure:
+    """The structure with all its lengths times a factor."""
+    return replace(structure, positions=factor * structure.positions, cell=factor * structure.cell)
 
 
 def name_of(numbers: np.ndarray, atoms: tuple[int, ...]) -> str:

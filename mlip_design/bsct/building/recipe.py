@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
+from mlip_design.bsct.coordinates import STRESSED
 from mlip_design.evaluator import Evaluator, open_evaluator
 from mlip_design.structures import Structure, read_geometries
 
@@ -48,6 +49,11 @@ class Recipe:
             raise ValueError(f"--frames: {self.frames}, expected at least 2")
         if not 1 < self.radii_factor < 2:
             raise ValueError(f"--radii-factor: {self.radii_factor:g}, expected more than 1, less than 2")
+
+    @property
+    def takes_stress(self) -> bool:
+        """Whether frames are labelled with stresses, too."""
+        return self.kind in STRESSED
 
     def wants(self, bond: str) -> bool:
         """Whether bonds of this type, such as "C-N", are asked for."""

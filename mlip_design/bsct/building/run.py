@@ -27,6 +27,10 @@ def build_scans(out: Path, recipe: Recipe, sources: Sequence[Source], n_processe
     settings that differ from the folder's, for a folder of something else, and while another build is at work in it.
     """
     settings = describe(recipe, sources)
+    if recipe.takes_stress and not evaluator_of(recipe).has_stress:
+        raise ValueError(
+            f"--calculator: {recipe.calculator} gives no stress, with which {recipe.kind} scans are labelled"
+        )
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
         record = out / "build.json"
@@ -107,8 +111,13 @@ def make_scans(out: Path, recipe: Recipe, sources: Sequence[Source], processes: 
 
 
 def run(processes: Processes, function: Callable, jobs: list[tuple], name: str, unit: str) -> list[tuple]:
-    """Jobs and their results, with a progress bar on a terminal."""
-    return list(tqdm(processes.spread(function, jobs), name, len(jobs), unit=unit, disable=None))
+    """Jobs and their results, with a progress bar on a terminal. A KeyboardInterrupt says how many are done."""
+    done = []
+    try:
+        done.extend(tqdm(processes.spread(function, jobs), name, len(jobs), unit=unit, disable=None))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped after {len(done)} of {len(jobs)} {unit}s") from None
+    return done
 
 
 def as_json(content: dict) -> bytes:

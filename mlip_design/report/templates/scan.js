@@ -10,7 +10,9 @@ function curves(scan) {
   const [reference, model] = [{ color: GREY, width: 4 }, { color: BLUE, width: 1.8 }];
   const curve = (y, axis, name, line) => ({ x: scan.lengths, y, yaxis: axis, name, line, mode: "lines", showlegend: axis === "y" });
   const middles = scan.lengths.slice(1).map((length, i) => (length + scan.lengths[i]) / 2);
+  const stress = scan.stress ? [curve(scan.reference_stress, "y5", "reference", reference), curve(scan.stress, "y5", "model", model)] : [];
   return [
+    ...stress,
     curve(scan.reference_energies, "y", "reference", reference),
     curve(scan.energies, "y", "model", model),
     curve(scan.reference_deviations, "y2", "reference", reference),
@@ -35,7 +37,7 @@ function marks(scan) {
   const note = { showarrow: false, xref: "x", font: { size: 11 }, xanchor: "left" };
   const annotations = [
     { ...note, x: equilibrium, yref: "paper", y: 1, yanchor: "bottom", text: `equilibrium, ${equilibrium.toFixed(2)} Å` },
-    { ...note, x: last, xanchor: "right", yref: "y4", y: scan.zero_smoothness, yanchor: "bottom", text: "FSD of zero forces" },
+    { ...note, x: last, xanchor: "right", yref: "y4", y: scan.zero_smoothness, yanchor: "bottom", text: `FSD of zero ${scan.stress ? "stress" : "forces"}` },
   ];
   if (scan.steepest !== null) {
     const [left, right] = scan.lengths.slice(scan.steepest, scan.steepest + 2);
@@ -49,15 +51,17 @@ function marks(scan) {
 function scanFigure(scan, height) {
   const y = (title, more) => ({ title: { text: title, standoff: 4 }, automargin: true, zeroline: false, ...more });
   const bottom = -0.08 * scan.energy_top;
+  const rows = scan.stress ? ["y", "y5", "y2", "y3", "y4"] : ["y", "y2", "y3", "y4"];
   const layout = {
     ...marks(scan), height, template: "none", margin: { l: 70, r: 20, t: 50, b: 50 }, hovermode: "x", hoversubplots: "axis",
-    grid: { rows: 4, columns: 1, subplots: [["xy"], ["xy2"], ["xy3"], ["xy4"]], ygap: 0.12 },
+    grid: { rows: rows.length, columns: 1, subplots: rows.map((axis) => [`x${axis}`]), ygap: 0.12 },
     legend: { orientation: "h", x: 1, xanchor: "right", y: 1.035, yanchor: "bottom" },
     xaxis: { title: { text: `${scan.coordinate}, Å` }, anchor: "y4", zeroline: false, range: [scan.lengths[0], scan.lengths.at(-1)] },
     yaxis: y("energy, eV", scan.energy_top ? { range: [bottom, scan.energy_top] } : {}),
     yaxis2: y("deviation², (eV/Å)²", { type: "log", exponentformat: "power", nticks: 5 }),
     yaxis3: y("log ratio", {}),
     yaxis4: y("slope, 1/Å", { rangemode: "tozero" }),
+    ...(scan.stress ? { yaxis5: y("mean stress, eV/Å³", {}) } : {}),
   };
   return { data: curves(scan), layout };
 }
