@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from typing import ClassVar
 
 from ase.calculators.calculator import CalculationFailed
 from ase.calculators.emt import EMT
@@ -55,3 +56,26 @@ class Deadly(EMT):
 
     def calculate(self, *_):
         os._exit(9)
+
+
+class Stressed(EMT):
+    """Its stress times `factor`: -1 for the other sign, nan for none."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def calculate(self, atoms, *arguments):
+        super().calculate(atoms, *arguments)
+        if "stress" in self.results:  # molecules have none
+            self.results["stress"] = self.results["stress"] * float(self.factor)
+
+
+class Stressless(EMT):
+    """Energy and forces only."""
+
+    implemented_properties: ClassVar = ["energy", "forces"]
+
+    def calculate(self, atoms, *arguments):
+        super().calculate(atoms, *arguments)
+        self.results.pop("stress", None)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +92,8 @@ def command_line(folder: Path, structures: str, *arguments: str) -> subprocess.P
     """A build in the folder "out" by a process of its own, whose calculator writes calls.log; both in `folder`."""
     command = [sys.executable, "-m", "mlip_design", "build-scans", "--structures", structures, *SLOW, *QUICK]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}"}
-    options = {"env": environment, "stderr": subprocess.DEVNULL, "preexec_fn": heed_interrupts, "cwd": folder}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    options = {"env": environment, **pipes, "preexec_fn": heed_interrupts, "cwd": folder}
     return subprocess.Popen([*command, "--out", "out", *arguments], **options)
 
 
@@ -155,9 +157,14 @@ def test_a_killed_build_goes_on_and_neither_loses_nor_repeats(tmp_path, monkeypa
 
 def test_ctrl_c_ends_all_processes(tmp_path):
     process = command_line(tmp_path, write(tmp_path / "one.xyz", "CH3CH2OH"))
-    wait_for(lambda: calls(tmp_path)[0].total() >= 3)
+    wait_for(lambda: len(list(tmp_path.glob("out/*-*/*/partition.npz"))) >= 2)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=20)
+    printed, errors = process.communicate(timeout=20)
+    done = len(list(tmp_path.glob("out/*-*/*/partition.npz")))
+    assert process.returncode == 130
+    (said,) = re.findall(r"stopped after (\d) of 8 systems; the same command goes on\n", printed)
+    assert printed.count("\n") == 1 and errors == ""
+    assert 1 <= int(said) <= done < 8
     wait_for(lambda: not any(map(alive, calls(tmp_path)[1])), 10)
 
 

@@ -33,11 +33,11 @@ def label(structure: Structure, recipe: Recipe) -> Label:
     evaluate = evaluator_of(recipe)
     if isinstance(evaluate, CalculatorEvaluator):
         evaluate = CalculatorEvaluator(evaluate.name, evaluate.arguments)
-    found = {}
+    stress, found = bool(recipe.takes_stress and structure.pbc.all()), {}
     try:
-        predicted = evaluate([structure], recipe.takes_stress)
+        predicted = evaluate([structure], stress)
         energy, forces = predicted.energies[0], predicted.forces[0]
-        found = {"stress": predicted.stresses[0]} if recipe.takes_stress else {}
+        found = {"stress": predicted.stresses[0]} if stress else {}
         failure = predicted.failures.get(0, "")
     except UnknownElementError as error:
         energy, forces, failure = np.nan, structure.positions, one_line(error)
