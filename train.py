@@ -39,6 +39,7 @@ from mlip_design.config import (
 )
 from mlip_design.data.datamodule import StructureDataModule
 from mlip_design.files import replacing
+from mlip_design.memory import keep_freed_memory
 from mlip_design.report.terminal import print_summary
 from mlip_design.run_folder import begun, check_same_run, remove_empty
 from mlip_design.sweep.record import is_over, recorded
@@ -53,6 +54,7 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
     """Everything between a configuration and a finished run folder; continues `last_checkpoint` if given."""
     silence_lightning()
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     pl.seed_everything(config.seed, verbose=False)
     data: StructureDataModule = instantiate(config.batching)(splits=instantiate(config.data))
     model = model_arguments(config)

@@ -22,6 +22,7 @@ from ase.calculators.calculator import BaseCalculator, CalculatorError
 
 from mlip_design.checkpoint import BEST, checkpoint_file, load_potential
 from mlip_design.graph import batch_structures, in_batches
+from mlip_design.memory import keep_freed_memory
 from mlip_design.potential import Potential, UnknownElementError
 from mlip_design.structures import Structure
 
@@ -83,6 +84,7 @@ class PotentialEvaluator:
         self.file = checkpoint_file(path)
         self.dtype = dtype
         self.max_atoms = max_atoms
+        keep_freed_memory()
         self.potential: Potential = load_potential(path, device, DTYPES[dtype])
 
     @cached_property

@@ -4,10 +4,10 @@ With each head's q and k normalised to length sqrt(d), logits stay within +-sqrt
 Values are multiplied by w, so that a token that fades has faded from the sum as well as from the softmax.
 """
 
-import torch
 from torch import Tensor
 
 from mlip_design.blocks.attention.temperature import TemperatureAttention
+from mlip_design.blocks.norm import rms_norm
 
 NORM_EPS = 1e-5
 
@@ -17,7 +17,7 @@ class SmoothAttention(TemperatureAttention):
 
     def normalize(self, vectors: Tensor) -> Tensor:
         """Scaled to root mean square 1 over the channels of each head."""
-        return torch.nn.functional.rms_norm(vectors, vectors.shape[-1:], eps=NORM_EPS)
+        return rms_norm(vectors, NORM_EPS)
 
     def weigh(self, value: Tensor, weight: Tensor) -> Tensor:
         """Values times the envelope of their token."""

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
 from mlip_design.blocks.contracts import Edges
+from mlip_design.blocks.norm import rms_norm
 from mlip_design.blocks.padding import pad, slots_within_source
 
 MAX_ATOMIC_NUMBER = 118
@@ -49,7 +49,6 @@ class Mindscaip(nn.Module):
         self.embed_edge = EdgeEmbedding(n_features, n_basis, directions)
         self.embed_atom = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
         self.layers = nn.ModuleList(Layer(n_features, attention, expansion) for _ in range(n_layers))
-        self.norm = nn.RMSNorm(n_features, eps=NORM_EPS, elementwise_affine=False)
 
     def forward(self, numbers: Tensor, edges: Edges) -> Tensor:
         """numbers (n_atoms,) -> (n_atoms, n_features), dimensionless."""
@@ -60,7 +59,7 @@ class Mindscaip(nn.Module):
         tokens = torch.cat([atoms[:, None], tokens[:, 1:]], dim=1)
         for layer in self.layers[:-1]:
             tokens = Permute.apply(layer(tokens, layout), layout.opposite)
-        return self.norm(self.layers[-1](tokens, layout, n_read=1)[:, 0])
+        return rms_norm(self.layers[-1](tokens, layout, n_read=1)[:, 0], NORM_EPS)
 
 
 class TokenLayout(NamedTuple):
@@ -113,7 +112,7 @@ class EdgeEmbedding(nn.Module):
         super().__init__()
         self.source_species = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
         self.target_species = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
-        self.harmonics = list(range(1, directions + 1))
+        self.harmonics = directional_harmonics(directions) if directions else None
         self.radial = nn.Linear(n_basis, n_features)
         self.angular = nn.Linear((directions + 1) ** 2 - 1, n_features, bias=False) if directions else None
         self.mix = nn.Linear(n_features, n_features)
@@ -124,9 +123,15 @@ class EdgeEmbedding(nn.Module):
         features = self.radial(edges.radial) * species
         if self.angular is not None:
             unit = edges.displacement / edges.distance[:, None]
-            harmonics = o3.spherical_harmonics(self.harmonics, unit, normalize=False, normalization="component")
-            features = features + self.angular(harmonics)
+            features = features + self.angular(self.harmonics(unit))
         return self.mix(nn.functional.silu(features))
+
+
+def directional_harmonics(l_max: int) -> nn.Module:
+    """Spherical harmonics l = 1 .. l_max of unit vectors (..., 3): (..., (l_max + 1)^2 - 1), mean square 1 each."""
+    from e3nn.o3 import SphericalHarmonics  # takes seconds to import, which most models need not wait for
+
+    return SphericalHarmonics(list(range(1, l_max + 1)), normalize=False, normalization="component")
 
 
 class Layer(nn.Module):
@@ -134,9 +139,6 @@ class Layer(nn.Module):
 
     def __init__(self, n_features: int, attention: Callable[[], nn.Module], expansion: int):
         super().__init__()
-        self.norms = nn.ModuleList(
-            nn.RMSNorm(n_features, eps=NORM_EPS, elementwise_affine=False) for _ in range(3)
-        )
         self.by_source = attention()
         self.by_destination = attention()
         self.feed_forward = nn.Sequential(
@@ -151,10 +153,10 @@ class Layer(nn.Module):
         n_read: how many tokens of each centre, the self token first, anyone will read; None for all.
         """
         geometry = (layout.weight, layout.log_weight, layout.legendre)
-        tokens = tokens + self.by_source(self.norms[0](tokens), *geometry)
+        tokens = tokens + self.by_source(rms_norm(tokens, NORM_EPS), *geometry)
         tokens = Permute.apply(tokens, layout.opposite)
-        read = tokens[:, :n_read] + self.by_destination(self.norms[1](tokens), *geometry, n_queries=n_read)
-        return read + self.feed_forward(self.norms[2](read))
+        read = tokens[:, :n_read] + self.by_destination(rms_norm(tokens, NORM_EPS), *geometry, n_queries=n_read)
+        return read + self.feed_forward(rms_norm(read, NORM_EPS))
 
 
 class Permute(torch.autograd.Function):
