@@ -11,7 +11,7 @@ from mlip_design.data.formats.contract import Entry
 from mlip_design.data.label_statistics import ReferenceEnergies, compositions
 from mlip_design.data.survey.fingerprint import N_FEATURES, fingerprint
 from mlip_design.data.survey.work import WorkPairs
-from mlip_design.structures import Structure
+from mlip_design.structures import MAX_ATOMIC_NUMBER, Structure
 
 COLUMNS = ("energy", "largest_force", "force_squares", "force_sum", "net_force", "has_stress", "is_periodic")
 
@@ -70,16 +70,19 @@ def tabulate(entries: Iterable[Entry]) -> SurveyTable:
         content += digest(structure)
         prints.frombytes(fingerprint(structure).tobytes())
         work.add(structure)
-    columns = np.frombuffer(values).reshape(-1, len(COLUMNS)).T
+    count = len(names)
+    columns = np.frombuffer(values).reshape(count, len(COLUMNS)).T
     return SurveyTable(
         names=names,
         groups=len(groups - {None}) + alone,
         sizes=np.frombuffer(sizes, dtype=np.int64),
         composition=np.frombuffer(composition, dtype=np.int64),
-        counts=np.frombuffer(b"".join(known), dtype=np.int32).reshape(len(known), -1).astype(np.float64),
+        counts=np.frombuffer(b"".join(known), dtype=np.int32)
+        .reshape(len(known), MAX_ATOMIC_NUMBER + 1)
+        .astype(np.float64),
         values=dict(zip(COLUMNS, columns, strict=True)),
-        content=np.frombuffer(bytes(content), dtype=np.uint64).reshape(-1, 2),
-        fingerprints=np.frombuffer(prints).reshape(-1, N_FEATURES),
+        content=np.frombuffer(bytes(content), dtype=np.uint64).reshape(count, 2),
+        fingerprints=np.frombuffer(prints).reshape(count, N_FEATURES),
         work=work,
         left_out=left_out,
     )
