@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -21,8 +22,8 @@ class Processes:
     """
 
     def __init__(self, count: int):
+        start_server()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["mlip_design.evaluator"])  # torch is imported once, not by each
         self.pool = ProcessPoolExecutor(count, mp_context=context, initializer=follow_parent)
 
     def spread(self, function: Callable, jobs: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
@@ -47,6 +48,13 @@ class Processes:
         if kind is not None:
             for process in set(multiprocessing.active_children()) - self.others:
                 process.kill()
+
+
+def start_server() -> None:
+    """Start what the processes will be forked from, if it does not run yet; it gets ready beside this process."""
+    forkserver.set_forkserver_preload(["mlip_design.evaluator"])  # torch is imported once, not by each
+    with one_thread():
+        forkserver.ensure_running()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from mlip_design.bsct.scans import ScanSet, read_scans
 from mlip_design.bsct.sensitivity import sensitivity
 from mlip_design.bsct.summary import summarize, warnings_of
 from mlip_design.evaluator import CalculatorEvaluator, digest
+from mlip_design.processes import start_server
 
 
 def score(
@@ -30,6 +31,8 @@ def score(
     ValueError or OSError for input with which there is nothing to score.
     """
     evaluator_of(model)
+    if workers > 1:
+        start_server()
     started = time.perf_counter()
     found = read_scans(root, bonds, limit, progress)
     read = time.perf_counter()
