@@ -1,7 +1,8 @@
 """The command line: `mlip-design GROUP COMMAND ...`, also `python -m mlip_design ...`.
 
 A command is a short function that imports what it needs when it runs, prints to stdout and returns its exit
-status: 0 for success, 1 for a check that ran and failed. Bad input is one line on stderr and status 2.
+status: 0 for success, 1 for a check that ran and failed. Bad input is one line on stderr and status 2; Ctrl-C is one
+line and status 130.
 """
 
 import sys
@@ -39,3 +40,6 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stopped:
+        print(str(stopped) or "stopped")
+        return 130

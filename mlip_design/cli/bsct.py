@@ -23,8 +23,7 @@ def bsct(args: argparse.Namespace) -> int:
     try:
         result = score(model, args.data, bonds, args.limit, args.workers, progress=True)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was")
-        return 130
+        raise KeyboardInterrupt("stopped; the same command goes on where it was") from None
     if args.out is not None:
         result.save(args.out)
         write_bsct_page(args.out)

@@ -30,11 +30,7 @@ def build_scans(args: argparse.Namespace) -> int:
         arguments=tuple(args.calculator_args),
     )
     sources = from_files(args.structures) + from_smiles(args.smiles, args.seed)
-    try:
-        result = build(args.out, recipe, sources, args.workers)
-    except KeyboardInterrupt as stopped:
-        print(f"{stopped or 'stopped'}; the same command goes on")
-        return 130
+    result = build(args.out, recipe, sources, args.workers)
     print_build(args.out, result)
     write_json(args.json, result)
     return 0 if result["systems"] else 1

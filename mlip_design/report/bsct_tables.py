@@ -40,6 +40,11 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
     if not facts["count"]:
         return [counts]
     interval = "95 %: {:.1f} to {:.1f}; ".format(*full["interval"]) if full["interval"] else ""
+    stress = []
+    if "stress_mae" in keys:
+        one, error = keys["stress_smoothness"], 1000 * keys["stress_mae"]["mean"]
+        beside = f"zero stress {one['zero']:.1f}; MAE {error:.2f} meV/Å³"
+        stress = [("FSD of the stress", f"{one['mean']:.1f} 1/Å", beside)]
     return [
         (
             "force smoothness deviation",
@@ -47,6 +52,7 @@ def tiles(facts: Facts) -> list[tuple[str, str, str]]:
             f"{interval}zero forces {full['zero']:.1f}",
         ),
         ("away from equilibrium", f"{away['mean']:.1f} 1/Å", f"zero forces {away['zero']:.1f}"),
+        *stress,
         ("force MAE", f"{forces['mean']:.3f} eV/Å", f"zero forces {forces['zero']:.3f}"),
         ("energy MAE without offset", f"{keys['aligned_energy_mae']['mean']:.3f} eV", ""),
         ("artificial minima", f"{minima['artificial']:,}", f"in {minima['systems']:,} systems"),

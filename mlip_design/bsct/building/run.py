@@ -116,7 +116,8 @@ def run(processes: Processes, function: Callable, jobs: list[tuple], name: str, 
     try:
         done.extend(tqdm(processes.spread(function, jobs), name, len(jobs), unit=unit, disable=None))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped after {len(done)} of {len(jobs)} {unit}s") from None
+        reached = f"stopped after {len(done)} of {len(jobs)} {unit}s"
+        raise KeyboardInterrupt(f"{reached}; the same command goes on") from None
     return done
 
 

@@ -68,7 +68,7 @@ function scanFigure(scan, height) {
 
 function drawScan(figure, name, height) {
   figure.querySelector("figcaption").textContent = scans[name].title;
-  draw(figure.querySelector(".plot"), scanFigure(scans[name], height));
+  draw(figure.querySelector(".plot"), scanFigure(scans[name], scans[name].stress ? 1.25 * height : height));
 }
 
 const chosen = document.querySelector(".chosen");
