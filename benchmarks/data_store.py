@@ -115,6 +115,7 @@ def batches_at_random(folder: Path, workers: int) -> None:
     print(f"graphs, random order, {workers} workers: {structures / seconds:,.0f} structures/s; {memory()}")
     for worker in getattr(iterator, "_workers", []):
         print(f"      worker: {memory(worker.pid)}")
+    del iterator  # ends the workers
 
 
 def trained(folder: Path) -> None:

@@ -62,6 +62,16 @@ class AtomGraph:
         moved = {k: v.to(device, non_blocking=non_blocking) for k, v in values.items() if v is not None}
         return replace(self, **moved)
 
+    def __reduce__(self):
+        """Go from process to process as arrays on the CPU: a tensor alone costs a file descriptor and a connection."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return unpickled, ({k: v.detach().cpu().numpy() for k, v in values.items() if v is not None},)
+
+
+def unpickled(arrays: dict[str, np.ndarray]) -> AtomGraph:
+    """The graph of these arrays, by name of field."""
+    return AtomGraph(**{name: torch.from_numpy(values) for name, values in arrays.items()})
+
 
 def in_batches(structures: Iterable[Structure], max_atoms: int) -> Iterator[list[Structure]]:
     """Structures in order, in lists of at most max_atoms atoms (one structure at least)."""

@@ -30,6 +30,7 @@ from mlip_design.data.reading import entries
 from mlip_design.data.sources import from_store, split_by_group
 from mlip_design.data.store import is_store, names_of, open_store
 from mlip_design.data.store_writer import StoreWriter, new_store
+from mlip_design.graph import batch_structures
 from mlip_design.structures import Structure, StructureError, from_atoms
 
 FORK = get_context("fork")
@@ -402,3 +403,13 @@ def test_training_from_a_store(tmp_path):
     assert is_store(tmp_path / "store") and potential.elements
     assert 2 < float(potential.mean_neighbors) < 12
     assert potential.float().mean_neighbors.dtype == torch.float64
+
+
+def test_a_graph_goes_to_another_process_as_it_is(store):
+    dataset = StructureDataset(open_store(store))
+    graph = batch_structures([dataset[0], dataset[1]], 4.0, torch.float64)
+    sent = pickle.loads(pickle.dumps(graph))
+    for name, values in vars(graph).items():
+        assert (values is None and getattr(sent, name) is None) or torch.equal(values, getattr(sent, name))
+    sent.positions.add_(1.0)
+    assert not torch.equal(graph.positions, sent.positions)
