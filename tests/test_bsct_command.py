@@ -165,6 +165,12 @@ def test_bad_input(arguments, message, data, tmp_path, capsys, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.ckpt"]
 
 
+def test_a_comparison_keeps_its_page(data, tmp_path, capsys):
+    (tmp_path / "comparison.json").write_text("{}")
+    assert main(["bsct", MORSE, "--data", str(data), "--out", str(tmp_path)]) == 2
+    assert "holds comparison.json, whose report.html would be written over" in capsys.readouterr().err
+
+
 def test_ctrl_c(data, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

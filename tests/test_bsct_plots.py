@@ -57,6 +57,8 @@ def test_writes_a_picture(scan, prediction, tmp_path):
         ("angle_C-C-O", "C-C-O angle, as an arc (Å)"),
         ("torsion_H-C-C-O", "H-C-C-O torsion angle, as an arc (Å)"),
         ("approach_H-O", "H-O distance (Å)"),
+        ("atom_Au-Cu", "Au-Cu distance in the crystal (Å)"),
+        ("volume_Cu", "Cu cube root of the volume an atom (Å)"),
     ],
 )
 def test_names_what_is_scanned(scan, prediction, bond, name):
@@ -71,6 +73,27 @@ def test_marks_the_steepest_interval(scan, prediction):
     np.testing.assert_array_equal(mark.get_xdata(), scan.lengths[39:41])
     assert abs(np.diff(mark.get_ydata()) / np.diff(mark.get_xdata()))[0] == pytest.approx(slope.max())
     assert mark.get_label() == f"steepest, {slope.max():.1f} 1/Å"
+
+
+def test_the_slope_peaks_at_the_score(scan, prediction):
+    figure = plot_scan(scan, *prediction)
+    full = score_scan(scan, *prediction)["full_smoothness"]
+    peak = line(figure, "peak")
+    np.testing.assert_array_equal(peak.get_xdata(), scan.lengths[39:41])
+    assert peak.get_ydata() == pytest.approx([full, full])
+    (slope,) = (line for line in figure.axes[-1].lines if line.get_label() == "model")
+    assert slope.get_ydata().max() == pytest.approx(full) and len(slope.get_ydata()) == 60
+    zero = zero_force_score(scan)["zero_full_smoothness"]
+    assert f"zero forces, {zero:.1f} 1/Å" in [line.get_label() for line in figure.axes[-1].lines]
+
+
+@pytest.mark.parametrize("bond, cut", [("C-N", True), ("torsion_H-C-C-O", False), ("volume_Cu", False)])
+def test_only_walls_are_cut_off(scan, prediction, bond, cut):
+    """The compressed end lies at 31.9 eV, the stretched one at 4.4 eV."""
+    top = plot_scan(replace(scan, bond=bond), *prediction).axes[0].get_ylim()[1]
+    assert (top < scan.energies.max()) == cut
+    flat = replace(scan, bond=bond, energies=np.where(scan.lengths > 1.6, 1e-3, scan.energies))
+    assert plot_scan(flat, *prediction).axes[0].get_ylim()[1] > 25
 
 
 def test_shows_the_scores_and_the_zero_force_baseline(scan, prediction):

@@ -36,9 +36,9 @@ def bsct(args: argparse.Namespace) -> int:
 
 def add_bsct(groups: argparse._SubParsersAction) -> None:
     text = (
-        "Score a model on bond scans: smoothness and errors with their statistics beside those of zero forces, by bond "
-        "type, the worst systems, artificial minima, work along the path. Predictions are kept in a cache: stopped or "
-        "killed, the same command goes on where it was."
+        "Score a model on scans of bonds or other kinds: smoothness and errors of energy, forces and, along volumes, "
+        "stress, with statistics beside those of zero forces, by bond type, the worst systems, artificial minima, work "
+        "along the path. Predictions are kept in a cache: stopped or killed, the same command goes on where it was."
     )
     command = groups.add_parser("bsct", help="score any model on bond scans", description=text)
     add = command.add_argument

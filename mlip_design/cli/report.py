@@ -20,7 +20,7 @@ def add_report(groups: argparse._SubParsersAction) -> None:
         "Write report.html into a run folder or that of a BSCT result; of a folder of runs, one for every run and one "
         "that compares them."
     )
-    command = groups.add_parser("report", help="pages to look at runs and sweeps", description=text)
+    command = groups.add_parser("report", help="pages to look at runs, sweeps and results", description=text)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="a run, a result, or a folder of runs")
     add_metrics(command)
     add_rule(command)
