@@ -2,8 +2,11 @@
 
 E = sum over atoms of (scale * atomic_energy + repulsion + reference_energy[element]),   F = -dE/dx,
 stress = dE/d(strain) / volume for a symmetric strain of positions and cell.
+
+A readout that is not conservative gives F itself, and there is no stress.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -92,6 +95,17 @@ class Potential(nn.Module):
         return self.neighbors.cutoff
 
     @property
+    def continuity_order(self) -> float:
+        """How many derivatives of the energy are continuous: the least that any block promises (see `contracts`)."""
+        blocks = (module for module in self.modules() if module is not self)
+        return min(getattr(block, "continuity_order", math.inf) for block in blocks)
+
+    @property
+    def has_stress(self) -> bool:
+        """Whether it can predict stress: where forces are a derivative."""
+        return self.readout.conservative
+
+    @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights and of the positions it expects."""
         return next(self.parameters()).dtype
@@ -124,10 +138,13 @@ class Potential(nn.Module):
     def forward(
         self, graph: AtomGraph, forces: bool = True, stress: bool = False, create_graph: bool = False
     ) -> Prediction:
-        """Energy of every structure and, by autograd, forces and stress.
+        """Energy of every structure and, by autograd unless the readout has them, forces and stress.
 
-        create_graph: keep the graph of the derivatives, for a loss on forces. The input is left as it was.
+        create_graph: keep the graph of the derivatives, for a loss on forces. The input is left as it was. Raises
+        ValueError for a stress that there is not.
         """
+        if not self.readout.conservative:
+            return self.direct(graph, forces, stress)
         with torch.set_grad_enabled(forces or stress or torch.is_grad_enabled()):
             positions = graph.positions.detach().requires_grad_(forces)
             strain = torch.zeros_like(graph.cell, requires_grad=True) if stress else None
@@ -146,11 +163,28 @@ class Potential(nn.Module):
             stress=per_volume(gradients.pop(0), graph.cell) if stress else None,
         )
 
+    def direct(self, graph: AtomGraph, forces: bool, stress: bool) -> Prediction:
+        """Energy of every structure and the forces of the readout. Raises ValueError if stress is asked for."""
+        if stress:
+            raise ValueError("a potential with a readout that is not conservative has no stress")
+        edges = self.edges(graph, graph.positions, None)
+        features = self.backbone(graph.numbers, edges)
+        energies = self.energies_of(features, graph.numbers, edges)
+        return Prediction(
+            energy=energies.new_zeros(graph.n_graphs).index_add(0, graph.graph_index, energies),
+            energies=energies,
+            forces=self.scale.to(features.dtype) * self.readout.forces(features, edges) if forces else None,
+        )
+
     def atomic_energies(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Tensor:
         """(n_atoms,) float64, eV, of positions (n_atoms, 3) under a strain (n_graphs, 3, 3), None for none."""
         edges = self.edges(graph, positions, strain)
-        learned = self.scale * self.readout(self.backbone(graph.numbers, edges)).double()
-        return learned + self.repulsion(graph.numbers, edges) + self.reference_energies[graph.numbers]
+        return self.energies_of(self.backbone(graph.numbers, edges), graph.numbers, edges)
+
+    def energies_of(self, features: Tensor, numbers: Tensor, edges: Edges) -> Tensor:
+        """(n_atoms,) float64, eV, of features (n_atoms, n_features)."""
+        learned = self.scale * self.readout(features).double()
+        return learned + self.repulsion(numbers, edges) + self.reference_energies[numbers]
 
     def edges(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Edges:
         """The edges that neighbour selection keeps (x < 1), with weights and radial features."""

@@ -74,7 +74,7 @@ def test_sixty_equidistant_neighbors(block_potential):
     shifted = [moved(structure, structure.positions + offset * (1 + t * step)) for t in (-1, 0, 1)]
     back, centre, front = (predict(block_potential, s) for s in shifted)
     slope = -(centre.forces.numpy() * offset).sum()
-    if block_potential.neighbors.continuous:
+    if block_potential.neighbors.continuity_order >= 0:
         assert (front.energy - back.energy).item() / (2 * step) == pytest.approx(slope, abs=1e-6)
 
 
@@ -131,7 +131,7 @@ def test_continuous_where_neighbors_swap_rank_exactly_where_promised(model):
     counts = "n_neighbors" in composed(CONF, (f"model={model}",)).model.neighbors
     potential = build(f"model={model}", *(["model.neighbors.n_neighbors=5"] if counts else []))
     energy, forces = potential_jumps(potential, overtaking, (1.2, 3.6))
-    if potential.neighbors.continuous:
+    if potential.neighbors.continuity_order >= 0:
         assert energy < 1e-7 and forces < 1e-6
     else:
         assert energy > 1e-3 and forces > 1e-3

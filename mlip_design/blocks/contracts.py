@@ -6,6 +6,11 @@ n_tokens (edges of one centre plus its self token, padded).
 
 An edge (i, j, S) has displacement = positions[j] + S @ cell - positions[i]. Edges are sorted by their
 source i, and the set is symmetric: `reverse[e]` is the index of (j, i, -S).
+
+Neighbour selections, envelopes, bases, attentions and activations declare a `continuity_order`: how many derivatives of
+what they return are continuous functions of the positions. `math.inf`: all; 0: only the values; -1: not even these.
+Other blocks may, and promise all if they do not: with edges that leave at weight 0 and smooth activations, what they
+return is smooth. The order of a potential is the least of its blocks' (`Potential.continuity_order`); tests measure it.
 """
 
 from typing import NamedTuple, Protocol
@@ -37,12 +42,13 @@ class Edges(NamedTuple):
 class NeighborSelection(Protocol):
     """Gives every candidate edge a reduced distance x; the edge belongs to the graph where x < 1.
 
-    `cutoff` (Å) bounds the candidates: every pair closer than it must be offered. An edge and its
-    reverse get the same x. `continuous` tells whether x is a continuous function of the positions.
+    `cutoff` (Å) bounds the candidates: every pair closer than it must be offered, and gets x >= d / cutoff. An edge
+    and its reverse get the same x. The order is that of x; a candidate that comes or goes at the cutoff must change
+    no other x.
     """
 
     cutoff: float
-    continuous: bool
+    continuity_order: float
 
     def __call__(self, distance: Tensor, source: Tensor, reverse: Tensor, n_atoms: int) -> Tensor:
         """(n_edges,) distances in Å -> (n_edges,) reduced distances x >= 0, dimensionless."""
@@ -52,8 +58,7 @@ class NeighborSelection(Protocol):
 class Envelope(Protocol):
     """A weight that falls from 1 at x = 0 to 0 at x = 1.
 
-    `continuity_order` is the number of derivatives that vanish at x = 1 (0: only the value does;
-    -1: not even the value; `math.inf`: all of them).
+    The order is the number of derivatives that vanish at x = 1 (0: only the value does; -1: not even the value).
     """
 
     continuity_order: float
@@ -64,9 +69,10 @@ class Envelope(Protocol):
 
 
 class RadialBasis(Protocol):
-    """Functions of the distance, smooth for all distances > 0; weighting at the cutoff is the envelope's work."""
+    """Functions of the distance, from 0 to the cutoff; weighting there is the envelope's work."""
 
     n_basis: int
+    continuity_order: float
 
     def __call__(self, distance: Tensor) -> Tensor:
         """(n_edges,) Å -> (n_edges, n_basis), dimensionless."""
@@ -75,6 +81,8 @@ class RadialBasis(Protocol):
 
 class Attention(Protocol):
     """Mixes the tokens of each centre. A token of weight 0 must not influence any other."""
+
+    continuity_order: float
 
     def __call__(
         self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor, n_queries: int | None = None
@@ -90,7 +98,7 @@ class Attention(Protocol):
 
 
 class Backbone(Protocol):
-    """Turns species and edges into one feature vector an atom."""
+    """Turns species and edges into one feature vector an atom. An edge of weight 0 must not influence any."""
 
     n_features: int
 
@@ -100,7 +108,13 @@ class Backbone(Protocol):
 
 
 class Readout(Protocol):
-    """Atom features -> atomic energies, in units of the potential's energy scale."""
+    """Atom features -> atomic energies, in units of the potential's energy scale.
+
+    `conservative` tells that forces are the derivative of these energies. A readout where it is False also has
+    `forces(features, edges) -> (n_atoms, 3)`, in units of the potential's force scale; there is no stress then.
+    """
+
+    conservative: bool
 
     def __call__(self, features: Tensor) -> Tensor:
         """(n_atoms, n_features) -> (n_atoms,), dimensionless."""

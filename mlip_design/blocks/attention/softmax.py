@@ -7,14 +7,23 @@ Heads take turns at the Legendre orders l = 0 .. l_max: those of order 0 are ord
 angle between two edges, while the model stays rotation-invariant. ln w makes the softmax weight of a token
 proportional to its envelope, so a token that leaves (w -> 0) has lost all influence before; the self token (w = 1)
 keeps every row finite. Large logits make the softmax switch abruptly between tokens: see `temperature` and `smooth`.
+
+Others build on this: they exchange what queries and keys are (`normalize`, `temper`), what a logit is (`logits`), what
+part of a value a token takes (`shares`), and what a value is (`weigh`).
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
 
+from mlip_design.blocks.linear import Linear
+
 
 class SoftmaxAttention(nn.Module):
     """n_features: channels in and out. n_heads: heads, a multiple of l_max + 1. l_max: highest Legendre order."""
+
+    continuity_order = math.inf
 
     def __init__(self, n_features: int, n_heads: int, l_max: int):
         super().__init__()
@@ -26,27 +35,34 @@ class SoftmaxAttention(nn.Module):
         self.n_heads = n_heads
         self.repeats = n_heads // (l_max + 1)
         self.scale = (n_features // n_heads) ** -0.5
-        self.project_query = nn.Linear(n_features, n_features, bias=False)
-        self.project_key_value = nn.Linear(n_features, 2 * n_features, bias=False)
-        self.project_out = nn.Linear(n_features, n_features, bias=False)
+        self.project_query = Linear(n_features, n_features, bias=False)
+        self.project_key_value = Linear(n_features, 2 * n_features, bias=False)
+        self.project_out = Linear(n_features, n_features, bias=False)
 
     def forward(
         self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor, n_queries: int | None = None
     ) -> Tensor:
         """Shapes as in `contracts.Attention`; returns (n_atoms, n_queries, n_features)."""
         key, value = self.project_key_value(tokens).chunk(2, dim=-1)
-        query = self.normalize(self.heads(self.project_query(tokens[:, :n_queries])))
-        # keys in rows: a softmax over the last dimension, shorter than a vector register, is several times as slow
-        products = self.normalize(self.heads(key)) @ query.transpose(-1, -2)
-        logits = torch.addcmul(
-            log_weight[:, None, None, :, None],
-            products.unflatten(1, (self.repeats, -1)),
-            legendre[:, None, :, :, :n_queries],
-            value=self.scale,
-        )
-        shares = logits.softmax(dim=-2).flatten(1, 2).transpose(-1, -2)
-        mixed = shares @ self.heads(self.weigh(value, weight))
+        query = self.temper(self.normalize(self.heads(self.project_query(tokens[:, :n_queries]))))
+        key = self.normalize(self.heads(key))
+        shares = self.shares(query, key, weight, log_weight, legendre[..., :n_queries])
+        mixed = shares.transpose(-1, -2) @ self.heads(self.weigh(value, weight))
         return self.project_out(mixed.transpose(1, 2).flatten(2))
+
+    def shares(self, query: Tensor, key: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:
+        """What part of the value of every token each query takes: (n_atoms, n_heads, n_tokens, n_queries).
+
+        query: (n_atoms, n_heads, n_queries, channels); key: with n_tokens. Keys stand in rows: a softmax over the last
+        dimension, shorter than a vector register, is several times as slow.
+        """
+        return self.logits(query, key, log_weight, legendre).softmax(dim=-2)
+
+    def logits(self, query: Tensor, key: Tensor, offset: Tensor, legendre: Tensor) -> Tensor:
+        """Logits plus an offset of each key, (n_atoms, n_tokens): shapes as in `shares`."""
+        products = (key @ query.transpose(-1, -2)).unflatten(1, (self.repeats, -1))
+        offset = offset[:, None, None, :, None]
+        return torch.addcmul(offset, products, legendre[:, None], value=self.scale).flatten(1, 2)
 
     def heads(self, projected: Tensor) -> Tensor:
         """(n_atoms, n_tokens, n_features) -> (n_atoms, n_heads, n_tokens, channels)."""
@@ -55,6 +71,10 @@ class SoftmaxAttention(nn.Module):
     def normalize(self, vectors: Tensor) -> Tensor:
         """Queries or keys as they enter the product, (n_atoms, n_heads, n_tokens, channels)."""
         return vectors
+
+    def temper(self, query: Tensor) -> Tensor:
+        """Queries divided by a temperature that is trained, if there is one."""
+        return query
 
     def weigh(self, value: Tensor, weight: Tensor) -> Tensor:
         """Values (n_atoms, n_tokens, n_features) as they enter the sum; weight (n_atoms, n_tokens)."""

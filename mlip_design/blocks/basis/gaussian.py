@@ -5,12 +5,16 @@ sigma 0.023 Å) let a network draw ripples between data points; broad ones (0.2 
 (arXiv:2602.04861, "radial smearing"). Smooth everywhere, d = 0 included.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 
 class Gaussian(nn.Module):
     """cutoff: r_c, Å. n_basis: number of centres. width: sigma in units of the spacing, dimensionless."""
+
+    continuity_order = math.inf
 
     def __init__(self, cutoff: float, n_basis: int, width: float):
         super().__init__()

@@ -14,7 +14,7 @@ from mlip_design.blocks.padding import pad, slots_within_source
 class HardKNN(nn.Module):
     """cutoff: r_c, Å. n_neighbors: k, the number of nearest neighbours kept (both atoms must keep each other)."""
 
-    continuous = False
+    continuity_order = -1
 
     def __init__(self, cutoff: float, n_neighbors: int):
         super().__init__()

@@ -1,5 +1,7 @@
 """All atoms within the cutoff: x = d / r_c."""
 
+import math
+
 from torch import Tensor, nn
 
 
@@ -9,7 +11,7 @@ class Radius(nn.Module):
     cutoff: r_c, Å.
     """
 
-    continuous = True
+    continuity_order = math.inf
 
     def __init__(self, cutoff: float):
         super().__init__()
