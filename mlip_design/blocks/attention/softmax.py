@@ -17,8 +17,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mlip_design.blocks.linear import Linear
-
 
 class SoftmaxAttention(nn.Module):
     """n_features: channels in and out. n_heads: heads, a multiple of l_max + 1. l_max: highest Legendre order."""
@@ -35,9 +33,9 @@ class SoftmaxAttention(nn.Module):
         self.n_heads = n_heads
         self.repeats = n_heads // (l_max + 1)
         self.scale = (n_features // n_heads) ** -0.5
-        self.project_query = Linear(n_features, n_features, bias=False)
-        self.project_key_value = Linear(n_features, 2 * n_features, bias=False)
-        self.project_out = Linear(n_features, n_features, bias=False)
+        self.project_query = nn.Linear(n_features, n_features, bias=False)
+        self.project_key_value = nn.Linear(n_features, 2 * n_features, bias=False)
+        self.project_out = nn.Linear(n_features, n_features, bias=False)
 
     def forward(
         self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor, n_queries: int | None = None
