@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ase.db
 import ase.io
+import h5py
 import lmdb
 import numpy as np
 import pytest
@@ -107,18 +108,26 @@ def test_one_bad_conformation_of_spice_costs_no_other(tmp_path):
     assert found[:5] == [
         "",
         "'energy' contains NaN or infinity",
-        "'gradient' contains NaN or infinity",
+        "'dft_total_gradient' contains NaN or infinity",
         "positions must be finite, but there is NaN or infinity",
         "",
     ]
     assert "no 'dft_total_gradient' (has: atomic_numbers, conformations, dft_total_energy" in found[5]
-    assert found[6:] == ["conformations has shape (3, 2, 3), not (3, 3, 3)"]
+    assert found[6:] == ["'conformations' has shape (3, 2, 3), not (3, 3, 3)"]
 
 
 @pytest.mark.parametrize(("key", "unit"), [("conformations", "angstrom"), ("dft_total_energy", "eV")])
 def test_spice_in_other_units_is_refused(tmp_path, key, unit):
     path = write_spice(tmp_path / "x.hdf5", {"water": spice_group()}, {**SPICE_UNITS, key: unit})
     assert f"water, {key}: units are {unit!r}, allowed is {SPICE_UNITS[key]!r}" in refusal(path)
+
+
+def test_other_hdf5_is_refused(tmp_path):
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        file["energies"] = np.zeros((4, 4))
+    assert "energies: is no group of a molecule, as the SPICE layout has it" in refusal(tmp_path / "x.hdf5")
+    path = write_spice(tmp_path / "y.hdf5", {"water": spice_group()})
+    assert "--energy-key energy is not one of dft_total_energy, " in refusal(path, energy="energy")
 
 
 def test_spice_without_units_is_what_the_layout_says(tmp_path):

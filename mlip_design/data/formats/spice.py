@@ -23,18 +23,22 @@ UNITS = {
     "formation_energy": "hartree",
     "dft_total_gradient": "hartree/bohr",
 }
+ENERGIES = ("dft_total_energy", "formation_energy")
 GRADIENT = "dft_total_gradient"
 
 
 def read_spice(path: Path, labels: Labels) -> Iterator[Entry]:
     """Entries of a SPICE file. labels.energy: `dft_total_energy` unless given."""
     labels.refuse(path, "SPICE", "forces", "stress", "group")
+    energy_key = labels.energy or ENERGIES[0]
+    if energy_key not in ENERGIES:
+        raise StructureError(f"{path}: --energy-key {energy_key} is not one of {', '.join(ENERGIES)}")
     with h5py.File(path) as file:
         for index, name in enumerate(file):
             where, fraction = f"{path}, {name}", (index + 1) / len(file)
-            check_units(file[name], where)
+            check_layout(file[name], where)
             try:
-                molecule = loaded(file[name], where, labels.energy or "dft_total_energy")
+                molecule = loaded(file[name], where, energy_key)
             except StructureError as error:
                 yield Entry(where, fraction, None, reason=str(error).removeprefix(f"{where}: "))
                 continue
@@ -44,30 +48,24 @@ def read_spice(path: Path, labels: Labels) -> Iterator[Entry]:
 
 
 def loaded(group: h5py.Group, where: str, energy_key: str) -> dict:
-    """The arrays of a molecule in the units of the file, energies under "energy". Raises StructureError."""
-    if not isinstance(group, h5py.Group):
-        raise StructureError(f"{where}: is no group of a molecule, as the SPICE layout has it")
-    arrays = {"where": where}
-    for name, key in (
-        ("atomic_numbers",) * 2,
-        ("conformations",) * 2,
-        ("energy", energy_key),
-        ("gradient", GRADIENT),
-    ):
+    """The arrays of a molecule in the units of the file, its energies under "energy". Raises StructureError."""
+    for key in ("atomic_numbers", "conformations", energy_key, GRADIENT):
         if key not in group:
             raise StructureError(f"{where}: no {key!r} (has: {', '.join(sorted(group)) or 'nothing'})")
-        arrays[name] = group[key][()]
-    count, n_atoms = len(arrays["energy"]), len(arrays["atomic_numbers"])
-    for name in ("conformations", "gradient"):
-        if arrays[name].shape != (count, n_atoms, 3):
-            raise StructureError(f"{where}: {name} has shape {arrays[name].shape}, not {(count, n_atoms, 3)}")
+    molecule = {key: group[key][()] for key in ("atomic_numbers", "conformations", GRADIENT)}
+    molecule["energy"] = group[energy_key][()]
+    shape = (len(molecule["energy"]), len(molecule["atomic_numbers"]), 3)
+    for key in ("conformations", GRADIENT):
+        if molecule[key].shape != shape:
+            raise StructureError(f"{where}: {key!r} has shape {molecule[key].shape}, not {shape}")
     smiles = group["smiles"].asstr()[()] if "smiles" in group else where
-    arrays["smiles"] = str(np.ravel(smiles)[0])
-    return arrays
+    return molecule | {"smiles": str(np.ravel(smiles)[0])}
 
 
-def check_units(group: h5py.Group, where: str) -> None:
-    """Raise StructureError, for the whole file, if an array says that it is in other units than those of SPICE."""
+def check_layout(group: h5py.Group, where: str) -> None:
+    """Raise StructureError, for the whole file, for what is no group or says that it is in other units than SPICE."""
+    if not isinstance(group, h5py.Group):
+        raise StructureError(f"{where}: is no group of a molecule, as the SPICE layout has it")
     for key in UNITS.keys() & set(group):
         units = group[key].attrs.get("units", UNITS[key])
         if units != UNITS[key]:
@@ -77,15 +75,14 @@ def check_units(group: h5py.Group, where: str) -> None:
 def conformation(molecule: dict, frame: int, where: str) -> tuple[Structure, str]:
     """One frame of a molecule as `loaded` left it, and its group."""
     numbers = molecule["atomic_numbers"].astype(np.int64)
-    shape = (len(numbers), 3)
-    values = {name: molecule[name][frame] for name in ("energy", "gradient")}
+    labels = {key: molecule[key][frame] for key in ("energy", GRADIENT)}
     structure = Structure(
         numbers=numbers,
         positions=molecule["conformations"][frame].astype(np.float64) * Bohr,
         cell=np.zeros((3, 3)),
         pbc=np.zeros(3, dtype=bool),
-        energy=float(require_label(values, "energy", where, ()) * Hartree),
-        forces=-require_label(values, "gradient", where, shape) * (Hartree / Bohr),
+        energy=float(require_label(labels, "energy", where, ()) * Hartree),
+        forces=-require_label(labels, GRADIENT, where, (len(numbers), 3)) * (Hartree / Bohr),
     )
     validate(structure, where)
     return structure, molecule["smiles"]
