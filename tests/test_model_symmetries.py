@@ -144,6 +144,8 @@ def test_supercell_of_a_cell_smaller_than_its_bonds_exactly_where_continuous(pot
 class CentredOnBatch(nn.Module):
     """Wrong on purpose: a readout that looks at the mean over the batch."""
 
+    conservative = True
+
     def __init__(self, readout: nn.Module):
         super().__init__()
         self.readout = readout

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 class GradientReadout(nn.Module):
     """A two-layer network. n_features: channels of an atom."""
 
+    conservative = True
+
     def __init__(self, n_features: int):
         super().__init__()
         self.network = nn.Sequential(nn.Linear(n_features, n_features), nn.SiLU(), nn.Linear(n_features, 1))
