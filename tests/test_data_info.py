@@ -244,6 +244,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     assert max(map(len, out.split("\n\n")[1].splitlines())) <= 80
     result = json.loads((tmp_path / "info.json").read_text(encoding="utf-8"))
     assert result["structures"] == 11 and result["left_out"] == {"'energy' contains NaN or infinity": 1}
+    assert result["left_out_structures"] == [[f"{tmp_path}/x.xyz, frame 3", "'energy' contains NaN or infinity"]]
 
 
 @pytest.mark.parametrize(

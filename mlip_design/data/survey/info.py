@@ -40,6 +40,7 @@ def info(sources: Sequence[Path], labels: Labels, progress: bool) -> dict:
         "periodic": int(table.values["is_periodic"].sum()),
         "with_stress": int(table.values["has_stress"].sum()),
         "left_out": dict(Counter(kind(reason) for _, reason in table.left_out).most_common()),
+        "left_out_structures": [list(named) for named in table.left_out],
         "elements": elements(table),
         "atoms_a_structure": distribution(table.sizes),
         "energy_an_atom": distribution(residuals),
