@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import volume_scans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -208,3 +209,20 @@ def test_a_page_and_the_same_numbers_beside_it(tmp_path, capsys):
     assert f"page  {out / 'report.html'}" in capsys.readouterr().out
     assert sorted(path.name for path in out.iterdir()) == ["comparison.json", "report.html"]
     assert (out / "report.html").stat().st_size < 8e6
+
+
+def test_comparisons_have_the_stress_where_all_systems_have_it(tmp_path, capsys):
+    for name, factor in (("one", "0.5"), ("two", "0.9")):
+        model = ["build_calculators:Stressed", "--calculator-args", f"factor={factor}"]
+        assert main(["bsct", *model, "--data", str(volume_scans.built()), "--out", str(tmp_path / name)]) == 0
+    capsys.readouterr()
+    results = [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert main(["compare", *results, "--json", str(tmp_path / "c.json")]) == 0
+    keys = json.loads((tmp_path / "c.json").read_text())["keys"]
+    assert keys["stress_mae"]["differences"][0]["verdict"] == "lower" and keys["stress_mae"]["unit"] == "eV/Å³"
+    facts = json.loads((tmp_path / "two" / "result.json").read_text())
+    for key in ("stress_mae", "stress_smoothness"):
+        del facts["systems"][volume_scans.COPPER][key]
+    (tmp_path / "two" / "result.json").write_text(json.dumps(facts))
+    assert main(["compare", *results, "--keys", "stress_mae"]) == 2
+    assert "only scans of the volume have it: score these alone, with --bonds" in capsys.readouterr().err
