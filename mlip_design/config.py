@@ -23,6 +23,9 @@ CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, 
 BUGS = (AttributeError, AssertionError, LookupError, NameError, NotImplementedError)
 """What building an object raises if its code is wrong, rather than its arguments."""
 
+PARTS = ("attention", "activation")
+"""Groups of blocks that enter a potential as arguments of other blocks."""
+
 LAUNCHERS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
 """Launchers of Hydra that come with an extra of this package -> the extra."""
 
@@ -62,10 +65,9 @@ def check_flags(arguments: list[str]) -> None:
 
 
 def model_arguments(config: DictConfig) -> dict:
-    """The model node, resolved, as a plain mapping that builds the potential (`attention` is the backbone's)."""
+    """The model node, resolved, as a plain mapping that builds the potential; parts of blocks stand in these alone."""
     arguments = OmegaConf.to_container(config.model, resolve=True)
-    arguments.pop("attention", None)
-    return arguments
+    return {name: argument for name, argument in arguments.items() if name not in PARTS}
 
 
 def explain(error: BaseException, config_dir: Path, config: DictConfig | None = None) -> str:

@@ -28,9 +28,9 @@ class Mindscaip(nn.Module):
     """Attention over directed edges.
 
     n_features: channels of a token. n_layers: layers, two attentions each. n_basis: radial functions an edge comes
-    with. attention: makes one attention block. l_max: highest Legendre order offered to it. directions: highest l
-    of the spherical harmonics in the edge tokens, 0 for none. expansion: hidden width of the feed-forward network
-    in units of n_features.
+    with. attention: makes one attention block. activation: makes a non-linearity. l_max: highest Legendre order
+    offered to attention. directions: highest l of the spherical harmonics in the edge tokens, 0 for none. expansion:
+    hidden width of the feed-forward network in units of n_features.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Mindscaip(nn.Module):
         n_layers: int,
         n_basis: int,
         attention: Callable[[], nn.Module],
+        activation: Callable[[], nn.Module],
         l_max: int,
         directions: int,
         expansion: int,
@@ -46,9 +47,9 @@ class Mindscaip(nn.Module):
         super().__init__()
         self.n_features = n_features
         self.l_max = l_max
-        self.embed_edge = EdgeEmbedding(n_features, n_basis, directions)
+        self.embed_edge = EdgeEmbedding(n_features, n_basis, directions, activation)
         self.embed_atom = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
-        self.layers = nn.ModuleList(Layer(n_features, attention, expansion) for _ in range(n_layers))
+        self.layers = nn.ModuleList(Layer(n_features, attention, activation, expansion) for _ in range(n_layers))
 
     def forward(self, numbers: Tensor, edges: Edges) -> Tensor:
         """numbers (n_atoms,) -> (n_atoms, n_features), dimensionless."""
@@ -108,13 +109,14 @@ def legendre_polynomials(cosine: Tensor, l_max: int) -> Tensor:
 class EdgeEmbedding(nn.Module):
     """First tokens of the edges from species, distance and, if wanted, absolute direction."""
 
-    def __init__(self, n_features: int, n_basis: int, directions: int):
+    def __init__(self, n_features: int, n_basis: int, directions: int, activation: Callable[[], nn.Module]):
         super().__init__()
         self.source_species = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
         self.target_species = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
         self.harmonics = directional_harmonics(directions) if directions else None
         self.radial = nn.Linear(n_basis, n_features)
         self.angular = nn.Linear((directions + 1) ** 2 - 1, n_features, bias=False) if directions else None
+        self.activation = activation()
         self.mix = nn.Linear(n_features, n_features)
 
     def forward(self, numbers: Tensor, edges: Edges) -> Tensor:
@@ -124,7 +126,7 @@ class EdgeEmbedding(nn.Module):
         if self.angular is not None:
             unit = edges.displacement / edges.distance[:, None]
             features = features + self.angular(self.harmonics(unit))
-        return self.mix(nn.functional.silu(features))
+        return self.mix(self.activation(features))
 
 
 def directional_harmonics(l_max: int) -> nn.Module:
@@ -137,13 +139,19 @@ def directional_harmonics(l_max: int) -> nn.Module:
 class Layer(nn.Module):
     """Attention among edges of one source, among edges of one destination, feed-forward."""
 
-    def __init__(self, n_features: int, attention: Callable[[], nn.Module], expansion: int):
+    def __init__(
+        self,
+        n_features: int,
+        attention: Callable[[], nn.Module],
+        activation: Callable[[], nn.Module],
+        expansion: int,
+    ):
         super().__init__()
         self.by_source = attention()
         self.by_destination = attention()
         self.feed_forward = nn.Sequential(
             nn.Linear(n_features, expansion * n_features),
-            nn.SiLU(),
+            activation(),
             nn.Linear(expansion * n_features, n_features),
         )
 

@@ -1,0 +1,1 @@
+"""activation blocks, one a file."""
