@@ -42,6 +42,7 @@ from mlip_design.files import replacing
 from mlip_design.memory import keep_freed_memory
 from mlip_design.report.terminal import print_summary
 from mlip_design.run_folder import begun, check_same_run, remove_empty
+from mlip_design.starting_weights import start_from
 from mlip_design.sweep.record import is_over, recorded
 from mlip_design.task import DivergedError, Task
 
@@ -60,6 +61,8 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
     model = model_arguments(config)
     potential = instantiate(model).to(data.dtype)
     potential.calibrate(data.statistics())
+    if config.init_from and not last_checkpoint:
+        start_from(potential, config.init_from, config.init_new_elements)
     data.check_elements(potential)
     task = Task(
         potential,

@@ -16,7 +16,8 @@ from mlip_design.structures import from_atoms
 class MLIPCalculator(Calculator):
     """Energy (eV), atomic energies (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å^3).
 
-    Raises StructureError for an impossible geometry and UnknownElementError for an element not in training.
+    A potential with direct forces has no stress. Raises StructureError for an impossible geometry and
+    UnknownElementError for an element not in training.
     """
 
     implemented_properties: ClassVar = ["energy", "free_energy", "energies", "forces", "stress"]
@@ -25,6 +26,8 @@ class MLIPCalculator(Calculator):
         super().__init__()
         self.potential = potential
         self.device = device
+        if not potential.has_stress:
+            self.implemented_properties = [name for name in self.implemented_properties if name != "stress"]
 
     @classmethod
     def from_checkpoint(
@@ -47,9 +50,9 @@ class MLIPCalculator(Calculator):
         structure = from_atoms(self.atoms)
         self.potential.check_elements(structure.numbers)
         graph = batch_structures([structure], self.potential.cutoff, self.potential.dtype).to(self.device)
-        has_volume = bool(structure.pbc.all())
+        has_stress = self.potential.has_stress and bool(structure.pbc.all())
         with torch.no_grad():
-            prediction = self.potential(graph, stress=has_volume and "stress" in properties)
+            prediction = self.potential(graph, stress=has_stress and "stress" in properties)
         energy = prediction.energy.item()
         self.results = {
             "energy": energy,

@@ -30,7 +30,7 @@ PACKAGE = Path(__file__).parent
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 FAILURES = (CalculatorError, RuntimeError, ArithmeticError, ValueError)
 """What a calculator raises when it finds no answer for a structure; anything else is a mistake in it."""
-NO_STRESS = "the calculator gives no stress, which scans of the volume compare"
+NO_STRESS = "the model gives no stress, which scans of the volume compare"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,6 @@ class PotentialEvaluator:
     """
 
     at_once = 200
-    has_stress = True
 
     def __init__(self, path: str | Path, device: str = "cpu", dtype: str = "float64", max_atoms: int = 512):
         self.name = str(path)
@@ -86,6 +85,7 @@ class PotentialEvaluator:
         self.max_atoms = max_atoms
         keep_freed_memory()
         self.potential: Potential = load_potential(path, device, DTYPES[dtype])
+        self.has_stress = self.potential.has_stress
 
     @cached_property
     def fingerprint(self) -> str:
@@ -104,8 +104,8 @@ def predict(
 ) -> Predictions:
     """What a potential says of structures, max_atoms atoms in one forward at most (one structure at least).
 
-    stress: predict stresses, too; NaN for structures without volume. Raises UnknownElementError for an element that it
-    was not trained on.
+    stress: predict stresses, too; NaN for structures without volume, and with failures where the potential has none.
+    Raises UnknownElementError for an element that it was not trained on.
     """
     energies, forces, stresses = [np.empty(0)], [], [np.empty((0, 3, 3))]
     for batch in in_batches(structures, max_atoms):
@@ -113,13 +113,16 @@ def predict(
             potential.check_elements(structure.numbers)
         graph = batch_structures(batch, potential.cutoff, potential.dtype)
         with torch.no_grad():
-            prediction = potential(graph.to(potential.device), stress=stress)
+            prediction = potential(graph.to(potential.device), stress=stress and potential.has_stress)
         energies.append(prediction.energy.double().cpu().numpy())
         ends = np.cumsum([len(structure.numbers) for structure in batch])[:-1]
         forces += np.split(prediction.forces.double().cpu().numpy(), ends)
-        if stress:
+        if prediction.stress is not None:
             stresses.append(prediction.stress.double().cpu().numpy())
-    return Predictions(np.concatenate(energies), forces, stresses=np.concatenate(stresses) if stress else None)
+        elif stress:
+            stresses.append(np.full((len(batch), 3, 3), np.nan))
+    reasons = {} if potential.has_stress or not stress else dict.fromkeys(range(len(structures)), NO_STRESS)
+    return Predictions(np.concatenate(energies), forces, reasons, np.concatenate(stresses) if stress else None)
 
 
 class CalculatorEvaluator:

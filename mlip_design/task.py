@@ -24,7 +24,8 @@ class Task(pl.LightningModule):
 
     optimizer: makes the optimizer of parameter groups. schedule: (optimizer, n_steps) -> learning-rate scheduler,
     stepped every batch. splits: stage ('val', 'test') -> names of its evaluation splits, in loader order.
-    model_config: plain mapping that builds the potential again; kept in every checkpoint.
+    model_config: plain mapping that builds the potential again; kept in every checkpoint. Raises ValueError for a
+    loss on a stress that the potential does not have.
     """
 
     def __init__(
@@ -37,6 +38,10 @@ class Task(pl.LightningModule):
         model_config: dict,
     ):
         super().__init__()
+        if loss.stress_weight and not potential.has_stress:
+            raise ValueError(
+                f"loss.stress_weight: {loss.stress_weight} must be 0 with direct forces, which leave no stress"
+            )
         self.potential = potential
         self.loss = loss
         self.make_optimizer = optimizer

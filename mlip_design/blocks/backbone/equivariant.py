@@ -5,11 +5,13 @@ h_i <- gate(A h_i + B m_i)
 
 The features of an atom are scalars, vectors, ... of l up to l_max in every channel. (x) couples them with the spherical
 harmonics of the direction u_ij by Wigner 3j symbols, channel by channel; R is a network, A and B mix channels. The gate
-is SiLU for scalars and multiplies every other tensor by the sigmoid of a scalar of its own. The features that are read
-out are the scalars of the last layer: invariant. Edges of weight 0 contribute nothing, so features are as smooth as the
-envelope, the basis and the neighbour selection are; directions are displacements over distances, which are positive.
+is an activation of scalars and multiplies every other tensor by the sigmoid of a scalar of its own. The features that
+are read out are the scalars of the last layer: invariant. Edges of weight 0 contribute nothing, so features are as
+smooth as the envelope, the basis and the neighbour selection are; directions are displacements over distances, which
+are positive.
 """
 
+from collections.abc import Callable
 from math import inf, sqrt
 from typing import NamedTuple
 
@@ -44,10 +46,12 @@ class Equivariant(nn.Module):
     n_features: channels of every tensor. n_layers: interactions. n_basis: radial functions an edge comes with.
     l_max: highest l of features and harmonics. pseudotensors: also carry features with the parity that no harmonic
     has, such as axial vectors. mean_neighbors: neighbours an atom usually has; sums over edges are divided by its root,
-    never by a count of edges.
+    never by a count of edges. activation: makes a non-linearity.
     """
 
     continuity_order = inf
+
+    equivariant = True
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Equivariant(nn.Module):
         l_max: int,
         pseudotensors: bool,
         mean_neighbors: float,
+        activation: Callable[[], nn.Module],
     ):
         super().__init__()
         from e3nn.o3 import SphericalHarmonics  # takes seconds to import, which other models need not wait for
@@ -70,7 +75,7 @@ class Equivariant(nn.Module):
         kept, self.layers = [SCALAR], nn.ModuleList()
         for remaining in reversed(range(n_layers)):
             wanted = [t for t in tensors if paths_to(t, kept, l_max)] if remaining else [SCALAR]
-            self.layers.append(Interaction(kept, wanted, l_max, n_features, n_basis))
+            self.layers.append(Interaction(kept, wanted, l_max, n_features, n_basis, activation))
             kept = wanted
         for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
             nn.init.kaiming_normal_(linear.weight, nonlinearity="linear")  # a mean square of 1 stays 1
@@ -98,15 +103,25 @@ def paths_to(target: Irrep, sources: list[Irrep], l_max: int) -> list[tuple[Irre
 class Interaction(nn.Module):
     """One round of messages: features of irreps `sources` -> of irreps `targets`, scalars first."""
 
-    def __init__(self, sources: list[Irrep], targets: list[Irrep], l_max: int, n_features: int, n_basis: int):
+    def __init__(
+        self,
+        sources: list[Irrep],
+        targets: list[Irrep],
+        l_max: int,
+        n_features: int,
+        n_basis: int,
+        activation: Callable[[], nn.Module],
+    ):
         super().__init__()
+        self.activation = activation()
         self.n_features = n_features
         self.sizes = [irrep.size for irrep in targets]
         n_scalars = len(targets)  # of each channel: the first irrep itself and the gates of all others
         self.couplings = nn.ModuleList(
             Coupling(sources, irrep, l_max, n_features, n_scalars if irrep == SCALAR else 1) for irrep in targets
         )
-        self.radial = RadialNetwork(n_basis, n_features, [coupling.n_paths for coupling in self.couplings])
+        n_paths = [coupling.n_paths for coupling in self.couplings]
+        self.radial = RadialNetwork(n_basis, n_features, n_paths, activation)
 
     def forward(
         self, features: Tensor, numbers: Tensor, edges: Edges, harmonics: Tensor, weight: Tensor
@@ -123,14 +138,15 @@ class Interaction(nn.Module):
         )
         scalar, *gates = scalars.split(self.n_features, dim=2)
         gated = [tensor * torch.sigmoid(gate) for tensor, gate in zip(tensors, gates, strict=True)]
-        return torch.cat([nn.functional.silu(scalar), *gated], dim=1)
+        return torch.cat([self.activation(scalar), *gated], dim=1)
 
 
 class RadialNetwork(nn.Module):
     """How much an edge contributes to each path and channel, by its distance and the species of its ends."""
 
-    def __init__(self, n_basis: int, n_features: int, n_paths: list[int]):
+    def __init__(self, n_basis: int, n_features: int, n_paths: list[int], activation: Callable[[], nn.Module]):
         super().__init__()
+        self.activation = activation()
         self.shapes = [(n, n_features) for n in n_paths]
         self.radial = nn.Linear(n_basis, n_features)
         self.source_species = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
@@ -140,7 +156,7 @@ class RadialNetwork(nn.Module):
     def forward(self, numbers: Tensor, edges: Edges, weight: Tensor) -> list[Tensor]:
         """For every target (n_edges, n_paths, n_features)."""
         species = self.source_species(numbers[edges.source]) + self.target_species(numbers[edges.target])
-        hidden = nn.functional.silu(self.radial(edges.radial) * species)
+        hidden = self.activation(self.radial(edges.radial) * species)
         strengths = self.strength(hidden) * weight[:, None]
         parts = strengths.split([n * features for n, features in self.shapes], dim=1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]

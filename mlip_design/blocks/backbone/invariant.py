@@ -7,6 +7,7 @@ neighbours: cheap, the first thing to try. Edges of weight 0 contribute nothing,
 envelope, the basis and the neighbour selection are.
 """
 
+from collections.abc import Callable
 from math import inf, sqrt
 
 from torch import Tensor, nn
@@ -21,15 +22,27 @@ class Invariant(nn.Module):
 
     n_features: channels of an atom. n_layers: convolutions. n_basis: radial functions an edge comes with.
     mean_neighbors: neighbours an atom usually has; sums over edges are divided by its root, never by a count.
+    activation: makes a non-linearity.
     """
 
     continuity_order = inf
 
-    def __init__(self, n_features: int, n_layers: int, n_basis: int, mean_neighbors: float):
+    equivariant = True
+
+    def __init__(
+        self,
+        n_features: int,
+        n_layers: int,
+        n_basis: int,
+        mean_neighbors: float,
+        activation: Callable[[], nn.Module],
+    ):
         super().__init__()
         self.n_features = n_features
         self.embed_atom = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
-        self.layers = nn.ModuleList(Convolution(n_features, n_basis, mean_neighbors) for _ in range(n_layers))
+        self.layers = nn.ModuleList(
+            Convolution(n_features, n_basis, mean_neighbors, activation) for _ in range(n_layers)
+        )
         for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
             nn.init.kaiming_normal_(linear.weight, nonlinearity="linear")  # a mean square of 1 stays 1
 
@@ -44,13 +57,15 @@ class Invariant(nn.Module):
 class Convolution(nn.Module):
     """What the neighbours of an atom add to its features."""
 
-    def __init__(self, n_features: int, n_basis: int, mean_neighbors: float):
+    def __init__(self, n_features: int, n_basis: int, mean_neighbors: float, activation: Callable[[], nn.Module]):
         super().__init__()
         self.norm = 1 / sqrt(mean_neighbors)
-        self.filter = nn.Sequential(nn.Linear(n_basis, n_features), nn.SiLU(), nn.Linear(n_features, n_features))
+        self.filter = nn.Sequential(
+            nn.Linear(n_basis, n_features), activation(), nn.Linear(n_features, n_features)
+        )
         self.send = nn.Linear(n_features, n_features, bias=False)
         self.receive = nn.Sequential(
-            nn.Linear(n_features, n_features), nn.SiLU(), nn.Linear(n_features, n_features)
+            nn.Linear(n_features, n_features), activation(), nn.Linear(n_features, n_features)
         )
 
     def forward(self, features: Tensor, edges: Edges) -> Tensor:
