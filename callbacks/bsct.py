@@ -5,6 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class BSCT(Callback):
         if stage not in STAGES:
             return
         name, potential = STAGES[stage], pl_module.potential
-        self.known[name] = scans_of_known_elements(
+        self.known[name] = scans_to_score(
             potential, self.scans.get(name, ()), f"BSCT ({name})", trainer.is_global_zero
         )
         share = self.share(name, trainer)
@@ -76,7 +77,7 @@ class BSCT(Callback):
 
     def logged(self, potential: Potential) -> list[str]:
         """Names of all metrics of a validation of a potential."""
-        return logged_keys(scans_of_known_elements(potential, self.scans.get("val", ()), "", announce=False))
+        return logged_keys(scans_to_score(potential, self.scans.get("val", ()), "", announce=False))
 
     def share(self, stage: str, trainer: pl.Trainer) -> list[Scan]:
         """The scans that this rank predicts, small ones first: frames of like size share a batch with less padding."""
@@ -181,19 +182,17 @@ class BSCT(Callback):
             self.before = state_dict["epoch"], first
 
 
-def scans_of_known_elements(potential: Potential, scans: Sequence[Scan], name: str, announce: bool) -> list[Scan]:
-    """The scans whose elements the potential knows; the others are counted and their elements named once."""
+def scans_to_score(potential: Potential, scans: Sequence[Scan], name: str, announce: bool) -> list[Scan]:
+    """The scans whose elements the potential knows, without stresses if it has none; the others are named once."""
     elements = set(potential.elements)
     known = [scan for scan in scans if elements.issuperset(scan.numbers.tolist())]
     if announce and len(known) < len(scans):
         unknown = sorted({number for scan in scans for number in scan.numbers.tolist()} - elements)
-        named, learnt = (
-            ", ".join(chemical_symbols[n] for n in numbers) for numbers in (unknown, potential.elements)
-        )
+        named, learnt = (", ".join(chemical_symbols[n] for n in some) for some in (unknown, potential.elements))
         left_out = f"{len(scans) - len(known)} of {len(scans)} scans"
         reason = f"element {named} is unknown to this potential (it knows {learnt})"
         warnings.warn(f"{name} leaves out {left_out}: {reason}", stacklevel=2)
-    return known
+    return known if potential.has_stress else [replace(scan, stresses=None) for scan in known]
 
 
 def logged_keys(scans: Sequence[Scan]) -> list[str]:

@@ -95,6 +95,13 @@ def test_values_are_those_of_the_saved_weights(finished, root):
     assert found["test/bsct/full_smoothness"] == pytest.approx(np.mean(others), rel=1e-4)
 
 
+def test_a_potential_without_stress_is_scored_without(root, tmp_path):
+    tiny_run.run([*overrides(root, 1), "model/readout=direct"], tmp_path / "run")
+    found = metrics(tmp_path / "run")
+    assert not any("stress" in name for name in found)
+    assert found["val/bsct/bond/volume_C"] >= 0 and found["test/bsct/full_forces_mae"] > 0
+
+
 def test_the_table_of_scans_has_the_stress_of_those_that_have_one(finished):
     table = {row["bond"]: row for row in rows(finished, "scans_val.csv")}
     assert set(table) == GROUPS
