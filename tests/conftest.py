@@ -58,24 +58,28 @@ def composed(conf: Path, overrides: tuple[str, ...]) -> DictConfig:
         return compose("train", list(overrides))
 
 
-def small_config(*overrides: str, conf: Path = CONF, **blocks: str) -> dict:
+def small_config(*overrides: str, conf: Path = CONF, sizes: dict[str, int] = SMALL, **blocks: str) -> dict:
     """The model node under overrides, with few features, resolved: what a checkpoint holds as `model_config`.
 
-    blocks: group -> name, blocks as their own YAML files have them, whatever the model says of its own blocks.
+    sizes: arguments of the backbone, where it has them. blocks: group -> name, blocks as their own YAML files have
+    them, whatever the model says of its own blocks.
     """
     config = composed(conf, overrides).copy()
     for group, name in blocks.items():
         config.model[group] = OmegaConf.load(conf / "model" / group / f"{name}.yaml")
-    for key, value in SMALL.items():
+    for key, value in sizes.items():
         if key in config.model.backbone:
             OmegaConf.update(config, f"model.backbone.{key}", value)
     return model_arguments(config)
 
 
-def build(*overrides: str, dtype: torch.dtype = torch.float64, conf: Path = CONF, **blocks: str) -> Potential:
-    """A calibrated potential with random weights, e.g. build("model=baseline", envelope="cosine")."""
+def build(*overrides: str, dtype: torch.dtype = torch.float64, **config) -> Potential:
+    """A calibrated potential with random weights, e.g. build("model=baseline", envelope="cosine").
+
+    config: arguments of `small_config`.
+    """
     torch.manual_seed(0)
-    arguments = small_config(*overrides, conf=conf, **blocks)
+    arguments = small_config(*overrides, **config)
     potential = instantiate(arguments).double().eval().requires_grad_(False)
     for parameter in potential.parameters():
         if parameter.ndim > 1:

@@ -1,4 +1,4 @@
-"""Every architecture and block as it is configured; limits and continuity of the energies and forces it gives."""
+"""Every architecture and block as it is configured; limits of the energies and forces it gives."""
 
 import ase
 import numpy as np
@@ -11,7 +11,6 @@ from conftest import (
     CONF,
     MODELS,
     STATISTICS,
-    blocks_of,
     build,
     cage,
     composed,
@@ -19,14 +18,11 @@ from conftest import (
     ethanol,
     far_atoms,
     isolated,
-    leaving,
     moved,
-    overtaking,
-    potential_jumps,
     predict,
 )
 from hydra.utils import instantiate
-from model_errors import DERIVATIVE, EXACT, stress_error
+from proofs import DERIVATIVE, EXACT, stress_error
 from omegaconf import OmegaConf
 
 from mlip_design.blocks import contracts
@@ -120,35 +116,6 @@ def test_float32_agrees_with_float64(potential):
     assert rounded.energy.dtype == potential.reference_energies.dtype == torch.float64
     assert (exact.energy - rounded.energy).abs().max() < 1e-4
     assert (exact.forces - rounded.forces).abs().max() < 1e-4 * exact.forces.abs().max()
-
-
-# Continuity
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_continuous_where_neighbors_swap_rank_exactly_where_promised(model):
-    """With fewer neighbours than there are atoms, so that atoms come and go by rank."""
-    counts = "n_neighbors" in composed(CONF, (f"model={model}",)).model.neighbors
-    potential = build(f"model={model}", *(["model.neighbors.n_neighbors=5"] if counts else []))
-    energy, forces = potential_jumps(potential, overtaking, (1.2, 3.6))
-    if potential.neighbors.continuity_order >= 0:
-        assert energy < 1e-7 and forces < 1e-6
-    else:
-        assert energy > 1e-3 and forces > 1e-3
-
-
-def test_continuous_where_an_atom_crosses_the_cutoff(potential):
-    energy, forces = potential_jumps(potential, leaving, (5.85, 6.15))
-    assert energy < 1e-7 and forces < 1e-6
-
-
-@pytest.mark.parametrize("envelope", blocks_of("envelope"))
-def test_continuity_at_the_cutoff_is_that_of_the_envelope(envelope):
-    potential = build(f"model={BASE_MODEL}", neighbors="radius", envelope=envelope)
-    energy, forces = potential_jumps(potential, leaving, (5.85, 6.15))
-    order = potential.envelope.continuity_order
-    assert (energy < 1e-7) if order >= 0 else (energy > 1e-5)
-    assert (forces < 1e-6) if order >= 1 else (forces > 1e-5)
 
 
 # The blocks of the configuration
