@@ -1,55 +1,28 @@
-"""Forces and stress are derivatives of the energy, for every architecture and every block; wrong ones are caught."""
+"""Derivatives beyond those that `PROOFS` holds every model to: of every block, of the loss, the Hessian."""
 
 import numpy as np
 import pytest
 import torch
-from conftest import SYMMETRIC, crystal, deformed, ethanol, moved, predict, skewed, slab
-from model_errors import DERIVATIVE, force_error, stress_error, structures
-from torch import nn
+from conftest import GENERIC, SYMMETRIC, crystal, deformed, ethanol, moved, predict, skewed, slab
+from proofs import DERIVATIVE, force_error, owed, stress_error
 
 from mlip_design.graph import batch_structures
 
 
-@structures
-def test_forces_are_the_negative_gradient(potential, structure):
-    assert predict(potential, structure()).forces.abs().max() > 0.5, "too small to test anything"
-    assert force_error(potential, structure()) < DERIVATIVE
-
-
-@pytest.mark.parametrize("structure", [crystal, skewed])
-def test_stress_is_the_strain_derivative(potential, structure):
-    assert predict(potential, structure(), stress=True).stress.abs().max() > 1e-2, "too small to test anything"
-    assert stress_error(potential, structure()) < DERIVATIVE
+def test_there_is_something_to_measure(potential):
+    for structure in GENERIC:
+        assert predict(potential, structure()).forces.abs().max() > 0.5
+    for structure in (crystal, skewed):
+        assert predict(potential, structure(), stress=True).stress.abs().max() > 1e-2
 
 
 def test_forces_and_stress_with_every_block(block_potential):
-    if not block_potential.readout.conservative:
-        assert force_error(block_potential, ethanol()) > 100 * DERIVATIVE
-        with pytest.raises(ValueError, match="no stress"):
-            predict(block_potential, skewed(), stress=True)
-        return
+    if "forces = -gradient" not in owed(block_potential):
+        pytest.skip("promises no such forces")
     assert force_error(block_potential, ethanol()) < DERIVATIVE
     assert force_error(block_potential, deformed(ethanol(), 0.6 * np.eye(3))) < DERIVATIVE  # repelled atoms
     assert force_error(block_potential, skewed()) < DERIVATIVE
     assert stress_error(block_potential, skewed()) < DERIVATIVE
-
-
-class Detached(nn.Module):
-    """Wrong on purpose: radial features that hide their derivative."""
-
-    def __init__(self, basis: nn.Module):
-        super().__init__()
-        self.basis = basis
-        self.n_basis = basis.n_basis
-
-    def forward(self, distance):
-        return self.basis(distance.detach())
-
-
-def test_wrong_forces_are_caught(potential):
-    potential.basis = Detached(potential.basis)
-    assert force_error(potential, ethanol()) > 100 * DERIVATIVE
-    assert stress_error(potential, skewed()) > 100 * DERIVATIVE
 
 
 def test_stress_is_unknown_without_volume(potential):
