@@ -22,8 +22,8 @@ from conftest import (
     predict,
 )
 from hydra.utils import instantiate
-from proofs import DERIVATIVE, EXACT, stress_error
 from omegaconf import OmegaConf
+from proofs import DERIVATIVE, EXACT, stress_error
 
 from mlip_design.blocks import contracts
 from mlip_design.config import model_arguments
