@@ -71,6 +71,9 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
         schedule=instantiate(config.schedule),
         splits={stage: data.names(stage) for stage in ("val", "test")},
         model_config=model,
+        regularizer=instantiate(config.get("regularizer")),
+        rotate=config.rotate,
+        seed=config.seed,
     )
     parameters = sum(parameter.numel() for parameter in task.parameters())
     results = Results(folder, OmegaConf.to_yaml(config), describe(config, data.describe(), parameters))

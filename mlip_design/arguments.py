@@ -15,10 +15,11 @@ from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args
 from hydra._internal.utils import _locate
 from omegaconf import DictConfig, OmegaConf
 
+from mlip_design.config import PARTS
 from mlip_design.ranges import check_ranges
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
-NO_ARGUMENTS = {"model.attention"}  # a group of its own, so that it can be chosen; its node goes to the backbone
+NO_ARGUMENTS = {f"model.{part}" for part in PARTS}
 
 
 def check_arguments(config: DictConfig) -> None:

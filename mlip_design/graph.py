@@ -5,9 +5,10 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from mlip_design.neighbors import candidate_pairs
+from mlip_design.neighbors import CandidatePairs, candidate_pairs
 from mlip_design.structures import Structure
 
 
@@ -73,6 +74,24 @@ def unpickled(arrays: dict[str, np.ndarray]) -> AtomGraph:
     return AtomGraph(**{name: torch.from_numpy(values) for name, values in arrays.items()})
 
 
+def rotated(graph: AtomGraph, rotations: Tensor) -> AtomGraph:
+    """Structures and their labels turned, each by its own rotation: v -> v R. rotations: (n_graphs, 3, 3)."""
+    of_atom = rotations[graph.graph_index]
+
+    def turned(vectors: Tensor | None) -> Tensor | None:
+        return None if vectors is None else (vectors[:, :, None] * of_atom).sum(1)
+
+    stress = None if graph.stress is None else rotations.transpose(1, 2) @ graph.stress @ rotations
+    positions, forces = turned(graph.positions), turned(graph.forces)
+    return replace(graph, positions=positions, cell=graph.cell @ rotations, forces=forces, stress=stress)
+
+
+def random_rotations(count: int, seed: tuple[int, ...], like: Tensor) -> Tensor:
+    """(count, 3, 3), uniformly distributed, of the type and on the device of `like`; the same for the same seed."""
+    rotations = Rotation.random(count, rng=np.random.default_rng(seed)).as_matrix()
+    return torch.from_numpy(rotations.reshape(count, 3, 3)).to(like)
+
+
 def in_batches(structures: Iterable[Structure], max_atoms: int) -> Iterator[list[Structure]]:
     """Structures in order, in lists of at most max_atoms atoms (one structure at least)."""
     waiting, atoms = [], 0
@@ -88,7 +107,15 @@ def in_batches(structures: Iterable[Structure], max_atoms: int) -> Iterator[list
 
 def batch_structures(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype) -> AtomGraph:
     """Find candidate pairs within `cutoff` (Å) and join the structures to one graph with floats of `dtype`."""
-    pairs = [candidate_pairs(s.positions, s.cell, s.pbc, cutoff) for s in structures]
+    return join_structures(
+        structures, [candidate_pairs(s.positions, s.cell, s.pbc, cutoff) for s in structures], dtype
+    )
+
+
+def join_structures(
+    structures: Sequence[Structure], pairs: Sequence[CandidatePairs], dtype: torch.dtype
+) -> AtomGraph:
+    """One graph of structures and the candidate pairs of each, with floats of `dtype`."""
     sizes = np.array([len(s.numbers) for s in structures])
     edges = np.array([len(p.source) for p in pairs])
     first_atom = np.repeat(np.cumsum(sizes) - sizes, edges)

@@ -1,7 +1,8 @@
 """Names of the numbers a run reports: one list for loggers, checkpoints, sweeps and selection.
 
 `<split>/energy_mae_per_atom` (eV/atom), `<split>/forces_mae` (eV/Å, mean over components), and, of the scans of a
-split, `<split>/bsct/<key>` with the keys of `mlip_design.bsct`.
+split, `<split>/bsct/<key>` with the keys of `mlip_design.bsct`. `val/equivariance_error` (eV/Å), of potentials that are
+not rotation-equivariant: mean over components of |F(x R) - F(x) R| for random rotations R of one validation batch.
 """
 
 import torch
@@ -12,6 +13,7 @@ from mlip_design.potential import Prediction
 
 ENERGY_MAE = "energy_mae_per_atom"
 FORCES_MAE = "forces_mae"
+EQUIVARIANCE_ERROR = "val/equivariance_error"
 
 
 class EnergyMAE(Metric):

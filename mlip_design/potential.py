@@ -95,6 +95,11 @@ class Potential(nn.Module):
         return self.neighbors.cutoff
 
     @property
+    def equivariant(self) -> bool:
+        """Whether forces turn with the structure; only where the backbone says so."""
+        return getattr(self.backbone, "equivariant", False)
+
+    @property
     def continuity_order(self) -> float:
         """How many derivatives of the energy are continuous: the least that any block promises (see `contracts`)."""
         blocks = (module for module in self.modules() if module is not self)

@@ -1,6 +1,7 @@
 """`Task`: how a potential is trained and evaluated (Lightning)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytorch_lightning as pl
 import torch
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
-from mlip_design.graph import AtomGraph
+from mlip_design.graph import AtomGraph, random_rotations, rotated
 from mlip_design.loss import EnergyForcesLoss
-from mlip_design.metrics import split_metrics
+from mlip_design.metrics import EQUIVARIANCE_ERROR, split_metrics
 from mlip_design.potential import Potential, Prediction
 
 
@@ -24,7 +25,9 @@ class Task(pl.LightningModule):
 
     optimizer: makes the optimizer of parameter groups. schedule: (optimizer, n_steps) -> learning-rate scheduler,
     stepped every batch. splits: stage ('val', 'test') -> names of its evaluation splits, in loader order.
-    model_config: plain mapping that builds the potential again; kept in every checkpoint. Raises ValueError for a
+    model_config: plain mapping that builds the potential again; kept in every checkpoint. regularizer: (potential,
+    batch, step) -> a scalar added to the loss, None for none. rotate: turn every training structure at random each time
+    it is seen. seed: of these rotations. Raises ValueError for a
     loss on a stress that the potential does not have.
     """
 
@@ -36,6 +39,9 @@ class Task(pl.LightningModule):
         schedule: Callable,
         splits: dict[str, list[str]],
         model_config: dict,
+        regularizer: Callable[[Potential, AtomGraph, int], Tensor] | None = None,
+        rotate: bool = False,
+        seed: int = 0,
     ):
         super().__init__()
         if loss.stress_weight and not potential.has_stress:
@@ -48,6 +54,9 @@ class Task(pl.LightningModule):
         self.make_schedule = schedule
         self.splits = splits
         self.model_config = model_config
+        self.regularizer = regularizer
+        self.rotate = rotate
+        self.seed = seed
         self.metrics = nn.ModuleDict(
             {stage: nn.ModuleList(split_metrics(name) for name in names) for stage, names in splits.items()}
         )
@@ -60,16 +69,32 @@ class Task(pl.LightningModule):
 
     def training_step(self, graph: AtomGraph, batch_index: int) -> Tensor:
         """Scalar loss. Raises DivergedError, on all ranks together, when it is not finite on any."""
+        if self.rotate:
+            graph = rotated(graph, self.rotations(graph))
         loss = self.loss(self(graph), graph, self.potential.scale)
+        if self.regularizer is not None:
+            penalty = self.regularizer(self.potential, graph, self.global_step)
+            self.log("train/regularizer", penalty, on_step=True, on_epoch=False)
+            loss = loss + penalty
         if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
             raise DivergedError(f"the training loss became {loss.item()} in epoch {self.current_epoch}")
         self.train_loss.update(loss.detach(), graph.n_graphs)
         self.log("train/loss_step", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
+    def rotations(self, graph: AtomGraph) -> Tensor:
+        """Random ones for the structures of a batch, (n_graphs, 3, 3); others at every step and on every rank."""
+        return random_rotations(graph.n_graphs, (self.seed, self.global_step, self.global_rank), graph.positions)
+
     def validation_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:
-        """Add a batch to the metrics of its split."""
-        self.metrics["val"][dataloader_idx].update(self(graph), graph)
+        """Add a batch to the metrics of its split; of a potential that sees directions, test the first one turned."""
+        prediction = self(graph)
+        self.metrics["val"][dataloader_idx].update(prediction, graph)
+        if batch_index == dataloader_idx == 0 and not self.potential.equivariant:
+            rotations = self.rotations(graph)
+            expected = rotated(replace(graph, forces=prediction.forces), rotations).forces
+            error = (self(rotated(graph, rotations)).forces - expected).abs().mean()
+            self.log(EQUIVARIANCE_ERROR, error, batch_size=1, sync_dist=True, add_dataloader_idx=False)
 
     def test_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the metrics of its split."""

@@ -98,9 +98,13 @@ class Attention(Protocol):
 
 
 class Backbone(Protocol):
-    """Turns species and edges into one feature vector an atom. An edge of weight 0 must not influence any."""
+    """Turns species and edges into one feature vector an atom. An edge of weight 0 must not influence any.
+
+    `equivariant` tells whether the features stay when all displacements are turned.
+    """
 
     n_features: int
+    equivariant: bool
 
     def __call__(self, numbers: Tensor, edges: Edges) -> Tensor:
         """numbers (n_atoms,) int64 -> atom features (n_atoms, n_features), dimensionless."""

@@ -47,6 +47,7 @@ class Mindscaip(nn.Module):
         super().__init__()
         self.n_features = n_features
         self.l_max = l_max
+        self.equivariant = directions == 0
         self.embed_edge = EdgeEmbedding(n_features, n_basis, directions, activation)
         self.embed_atom = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
         self.layers = nn.ModuleList(Layer(n_features, attention, activation, expansion) for _ in range(n_layers))
