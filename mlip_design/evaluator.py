@@ -3,12 +3,10 @@
 A model argument is a checkpoint, a run folder, or an ASE calculator as `module:callable` with keyword arguments.
 """
 
-import ast
 import hashlib
-import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -20,16 +18,20 @@ import numpy as np
 import torch
 from ase.calculators.calculator import BaseCalculator, CalculatorError
 
-from mlip_design.checkpoint import BEST, checkpoint_file, load_potential
+from mlip_design.callables import find_callable, find_modules_here, key_value
+from mlip_design.checkpoint import load_potential
 from mlip_design.graph import batch_structures, in_batches
 from mlip_design.memory import keep_freed_memory
 from mlip_design.potential import Potential, UnknownElementError
+from mlip_design.stored_model import BEST, DESCRIPTION, WEIGHTS, model_files
 from mlip_design.structures import Structure
 
 PACKAGE = Path(__file__).parent
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 FAILURES = (CalculatorError, RuntimeError, ArithmeticError, ValueError)
 """What a calculator raises when it finds no answer for a structure; anything else is a mistake in it."""
+HASHED_OTHERWISE = ("mlip_design.", "torch.", "e3nn.")
+"""Modules whose code a fingerprint holds as a whole or by their version."""
 NO_STRESS = "the model gives no stress, which scans of the volume compare"
 
 
@@ -71,28 +73,43 @@ class Evaluator(Protocol):
 
 
 class PotentialEvaluator:
-    """A checkpoint or run folder: many structures in one forward.
+    """A checkpoint, run folder or exported model: many structures in one forward.
 
-    dtype: 'float64' or 'float32'. max_atoms: atoms in one forward at most (one structure at least).
+    dtype: 'float64' or 'float32'. max_atoms: atoms in one forward at most (one structure at least). allow: modules
+    whose blocks may be loaded beside those of this package.
     """
 
     at_once = 200
 
-    def __init__(self, path: str | Path, device: str = "cpu", dtype: str = "float64", max_atoms: int = 512):
+    def __init__(
+        self,
+        path: str | Path,
+        device: str = "cpu",
+        dtype: str = "float64",
+        max_atoms: int = 512,
+        allow: Sequence[str] = (),
+    ):
         self.name = str(path)
-        self.file = checkpoint_file(path)
+        self.files = model_files(path)
         self.dtype = dtype
         self.max_atoms = max_atoms
         keep_freed_memory()
-        self.potential: Potential = load_potential(path, device, DTYPES[dtype])
+        self.potential: Potential = load_potential(path, device, DTYPES[dtype], allow)
         self.has_stress = self.potential.has_stress
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the file, the floating-point type, torch's version and the code of blocks and potential."""
+        """Hash of the files, the floating-point type, torch's version and the code of blocks and potential."""
+        kinds = {type(module) for module in self.potential.modules()}
+        theirs = {
+            inspect.getsourcefile(kind) for kind in kinds if not kind.__module__.startswith(HASHED_OTHERWISE)
+        }
         computing = [PACKAGE / name for name in ("potential.py", "graph.py", "neighbors.py")]
-        code = [path.read_bytes() for path in [*computing, *sorted(PACKAGE.glob("blocks/**/*.py"))]]
-        return digest(self.file.read_bytes(), f"{self.dtype} {version('torch')}".encode(), *code)
+        code = [
+            Path(p).read_bytes() for p in [*computing, *sorted(PACKAGE.glob("blocks/**/*.py")), *sorted(theirs)]
+        ]
+        weights = [file.read_bytes() for file in self.files]
+        return digest(*weights, f"{self.dtype} {version('torch')}".encode(), *code)
 
     def __call__(self, structures: Sequence[Structure], stress: bool = False) -> Predictions:
         """See `Evaluator`."""
@@ -152,7 +169,8 @@ class CalculatorEvaluator:
         package = module.__name__.partition(".")[0]
         known = [self.name, getattr(sys.modules.get(package), "__version__", ""), sorted(self.arguments.items())]
         paths = [Path(text) for text in (source, *self.arguments.values()) if isinstance(text, str)]
-        files = [file for path in paths for file in (path, path / BEST) if file.is_file()]
+        candidates = [path / part for path in paths for part in ("", BEST, DESCRIPTION, WEIGHTS)]
+        files = [file for file in candidates if file.is_file()]
         return digest(repr(known).encode(), *(file.read_bytes() for file in files))
 
     @property
@@ -185,17 +203,25 @@ class CalculatorEvaluator:
 
 
 def open_evaluator(
-    model: str, arguments: Sequence[str] = (), device: str = "cpu", dtype: str = "float64", max_atoms: int = 512
+    model: str,
+    arguments: Sequence[str] = (),
+    device: str = "cpu",
+    dtype: str = "float64",
+    max_atoms: int = 512,
+    allow: Sequence[str] = (),
 ) -> Evaluator:
     """The evaluator of a model argument. arguments: `key=value` texts for a calculator; values as in Python.
 
+    allow: modules, of the working directory too, whose blocks a checkpoint may use beside those of this package.
     Raises ValueError or FileNotFoundError for one that cannot be opened.
     """
     if not is_calculator(model):
         if arguments:
             raise ValueError(f"--calculator-args: {model} is a checkpoint; arguments go with module:callable")
         check_device(device)
-        return PotentialEvaluator(model, device, dtype, max_atoms)
+        if allow:
+            find_modules_here()
+        return PotentialEvaluator(model, device, dtype, max_atoms, allow)
     return CalculatorEvaluator(model, dict(map(key_value, arguments)))
 
 
@@ -211,33 +237,6 @@ def check_device(device: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device: {device!r} cannot be used here ({reason})") from error
-
-
-def key_value(text: str) -> tuple[str, Any]:
-    """Key and value of `key=value`; a value that is no Python literal is text."""
-    key, equals, value = text.partition("=")
-    if not (equals and key.isidentifier()):
-        raise ValueError(f"--calculator-args: {text!r} is not of the form key=value")
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
-
-
-def find_callable(name: str) -> Callable[..., BaseCalculator]:
-    """What `module:callable` names; modules of the working directory are found too."""
-    module_name, _, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{name}: cannot be imported as module:callable ({error})") from error
-    if not callable(found):
-        raise ValueError(f"{name}: is a {type(found).__name__}, not callable")
-    return found
 
 
 def digest(*parts: bytes) -> str:

@@ -58,14 +58,19 @@ class Structure:
 
 def from_atoms(atoms: ase.Atoms, where: str = "structure") -> Structure:
     """Unlabelled, validated `Structure` of an ASE Atoms object; `where` names it in errors."""
-    structure = Structure(
+    structure = as_structure(atoms)
+    validate(structure, where)
+    return structure
+
+
+def as_structure(atoms: ase.Atoms) -> Structure:
+    """Unlabelled `Structure` of an ASE Atoms object, not validated."""
+    return Structure(
         numbers=atoms.numbers.astype(np.int64),
         positions=np.array(atoms.positions, dtype=np.float64),
         cell=np.array(atoms.cell[:], dtype=np.float64),
         pbc=np.array(atoms.pbc, dtype=bool),
     )
-    validate(structure, where)
-    return structure
 
 
 def validate(structure: Structure, where: str) -> None:

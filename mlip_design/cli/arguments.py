@@ -71,3 +71,8 @@ def add_rule(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epsilon", type=fraction, default=0.05, help=text)
     command.add_argument("--allow-mixed", action="store_true", help="compare runs of unequal budget or data")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
+
+
+def add_allow(command: argparse.ArgumentParser) -> None:
+    text = "blocks of this module, too, may be loaded, such as mypackage.blocks; may be given several times"
+    command.add_argument("--allow", action="append", default=[], metavar="MODULE", help=text)

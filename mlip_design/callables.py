@@ -1,0 +1,39 @@
+"""Python objects and their arguments as texts on a command line: `module:callable` and `key=value`."""
+
+import ast
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def key_value(text: str) -> tuple[str, Any]:
+    """Key and value of `key=value`; a value that is no Python literal is text."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.isidentifier()):
+        raise ValueError(f"--calculator-args: {text!r} is not of the form key=value")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def find_callable(name: str) -> Callable:
+    """What `module:callable` names; modules of the working directory are found too."""
+    module_name, _, attribute = name.partition(":")
+    find_modules_here()
+    try:
+        found = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{name}: cannot be imported as module:callable ({error})") from error
+    if not callable(found):
+        raise ValueError(f"{name}: is a {type(found).__name__}, not callable")
+    return found
+
+
+def find_modules_here() -> None:
+    """Let imports find modules of the working directory."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
