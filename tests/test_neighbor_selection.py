@@ -151,9 +151,9 @@ def enlarged_k(distances: np.ndarray, cutoff: float, k: int, width: float, tempe
     for own, ranks in zip(distances, ranked, strict=True):
         others = np.isfinite(ranks)
         shares = np.exp((cutoff - own[others]) / width)
-        u = ((shares * ranks[others]).sum() / (1 + shares.sum()) - 0.6) / 0.4
+        u = ((shares * ranks[others]).sum() / (1 + shares.sum()) - 0.7) / 0.3
         step = 1 / (1 + np.exp(1 / u - 1 / (1 - u))) if 0 < u < 1 else float(u >= 1)
-        factors.append(1 + (0.4 * u / 0.6) * step)
+        factors.append(1 + (0.3 * u / 0.7) * step)
     return k * np.outer(factors, factors)
 
 
@@ -171,7 +171,7 @@ def test_diff_knn_is_the_formula_inside_the_fade(seed, n_atoms, k):
     enlarged = enlarged_k(distances, selection.cutoff, k, *rest)
     expected = published_diff_knn(distances, selection.cutoff, enlarged, *rest)
     assert np.abs(reduced.numpy() - expected[graph.source, graph.target]).max() < 1e-11
-    if k > 13:  # among 8 atoms none then ranks above 0.6 k
+    if k > 13:  # among 8 atoms none then ranks above 0.7 k
         assert (enlarged == k).all()
 
 

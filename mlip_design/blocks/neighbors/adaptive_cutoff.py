@@ -62,7 +62,7 @@ class AdaptiveCutoff(nn.Module):
             surplus, slope = self.surplus(found, distance, source)
             low, high = torch.where(surplus < 0, found, low), torch.where(surplus < 0, high, found)
             step = found - surplus / slope
-            step = torch.where((step > low) & (step < high), step, 0.5 * (low + high))
+            step = torch.where((step >= low) & (step <= high), step, 0.5 * (low + high))
             if ((step - found).abs() <= enough * self.cutoff).all():
                 break
             found = step

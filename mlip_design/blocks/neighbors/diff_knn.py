@@ -15,10 +15,10 @@ the k neighbours that every atom there has. So k is enlarged where the nearest n
 
     q_ij = t logsumexp([r_i(j) / k, r_j(i) / k] / t)                                the rank of an edge, as published
     xi_i = sum over j of p_ij q_ij,   p_ij ~ f(d_ij) exp(-d_ij / s)                 of the nearest ones of i
-    c_i  = 1 + (xi_i / THETA - 1) S((xi_i - THETA) / (1 - THETA)),  THETA = 0.6     S: the C-infinity step
+    c_i  = 1 + (xi_i / THETA - 1) S((xi_i - THETA) / (1 - THETA)),  THETA = 0.7     S: the C-infinity step
 
 with one more, virtual neighbour of rank 0 at r_c among the p_ij. c = 1 exactly, and x as published, where the nearest
-neighbours rank below 0.6 k; where they rank above k they enter with THETA instead, so that a shell of any size counts
+neighbours rank below 0.7 k; where they rank above k they enter with THETA instead, so that a shell of any size counts
 like one of k. Everything is infinitely differentiable.
 
 Cost: n_atoms x n_candidates^2 comparisons, PAIRS_AT_ONCE at a time; what a larger graph needs for its derivatives is
@@ -34,7 +34,7 @@ from torch.utils.checkpoint import checkpoint
 from mlip_design.blocks.padding import pad, slots_within_source
 from mlip_design.blocks.smooth_step import log_smooth_step, smooth_step
 
-THETA = 0.6
+THETA = 0.7
 """Rank of the nearest neighbours, in units of k, above which k is enlarged."""
 PAIRS_AT_ONCE = 2**22
 """Distances compared at a time: 32 MiB of them in float64, a few times as much in memory."""
