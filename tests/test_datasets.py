@@ -24,7 +24,7 @@ from mlip_design.data.sources import (
     bundled,
     from_files,
     from_scans,
-    held_out_scans,
+    scans_of_split,
     split_at_random,
     split_scans,
 )
@@ -249,7 +249,7 @@ def test_scans_as_training_data(tmp_path):
     root = tiny_run.write_scans(more, tmp_path / "scans")
     arguments = {"root": str(root), "val": 0.25, "test": 0.25, "seed": 3}
     splits = from_scans(**arguments, stride=2)
-    held_out = {name: held_out_scans(split=name, **arguments) for name in splits}
+    held_out = {name: scans_of_split(split=name, **arguments) for name in splits}
     names = [scan.name for part in held_out.values() for scan in part]
     assert len(names) == len(set(names)) == 36
     for name, dataset in splits.items():

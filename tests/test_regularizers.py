@@ -132,7 +132,7 @@ def test_the_choice_is_random_and_comes_again(graph):
 
 
 def test_log_ratio_needs_scans():
-    with pytest.raises(ValueError, match="needs scans"):
+    with pytest.raises(ValueError, match="needs scans of training"):
         LogRatio(weight=1.0, scans=[], n_frames=4, floor=1.0, seed=0)
 
 
@@ -162,7 +162,7 @@ def test_scans_of_another_data_set_must_be_named(tmp_path, capfd):
     process = tiny_run.command(*tiny_run.inputs(), "regularizer=log_ratio", f"hydra.run.dir={tmp_path}/run")
     assert tiny_run.finish(process) == 2
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error")]
-    assert "data.root" in line
+    assert "data=bsct" in line
 
 
 def test_log_ratio_trains_on_the_scans_of_the_training_split(tmp_path):

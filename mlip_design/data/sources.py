@@ -93,7 +93,7 @@ def from_scans(root: str, val: float, test: float, seed: int, stride: int) -> di
     return {name: StructureDataset(frames(scans, stride)) for name, scans in parts.items()}
 
 
-def held_out_scans(root: str, split: str, val: float, test: float, seed: int) -> list[Scan]:
+def scans_of_split(root: str, split: str, val: float, test: float, seed: int) -> list[Scan]:
     """The scans of one split ('train', 'val' or 'test') of `from_scans` with the same arguments."""
     return split_scans(load_scans(root), val, test, seed)[split]
 

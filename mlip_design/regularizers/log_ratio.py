@@ -29,8 +29,8 @@ class LogRatio(nn.Module):
         super().__init__()
         if not scans or n_frames < 2 or floor <= 0:
             raise ValueError(
-                f"regularizer log_ratio: needs scans, n_frames >= 2 and floor > 0; "
-                f"not {len(scans)}, {n_frames}, {floor}"
+                f"regularizer: log_ratio needs scans of training systems (data=bsct has them), n_frames >= 2 "
+                f"and floor > 0; not {len(scans)} scans, {n_frames}, {floor}"
             )
         self.weight = weight
         self.scans = scans
