@@ -23,17 +23,20 @@ class PairList:
         """Where the last search was made."""
         self.n_searches = 0
 
-    def pairs(self, structure: Structure) -> CandidatePairs:
-        """All pairs closer than the cutoff. Raises StructureError for a geometry that no potential can evaluate."""
+    def pairs(self, structure: Structure, where: str = "structure") -> CandidatePairs:
+        """All pairs closer than the cutoff; `where` names the structure in errors.
+
+        Raises StructureError for a geometry that no potential can evaluate.
+        """
         if not self.suffices(structure):
-            self.search(structure)
+            self.search(structure, where)
         if not self.skin:
             return self.found
         found = self.found
         ends = structure.positions[found.target] - structure.positions[found.source]
         distance = np.linalg.norm(ends + found.shift @ structure.cell, axis=1)
         if (distance < COINCIDENT).any():
-            validate(structure, "structure")
+            validate(structure, where)
         return within(found, distance < self.cutoff)
 
     def suffices(self, structure: Structure) -> bool:
@@ -45,9 +48,9 @@ class PairList:
         moved = np.linalg.norm(structure.positions - last.positions, axis=1)
         return all(unchanged) and bool((moved <= self.skin / 2).all())
 
-    def search(self, structure: Structure) -> None:
+    def search(self, structure: Structure, where: str) -> None:
         """Find the pairs anew."""
-        validate(structure, "structure")
+        validate(structure, where)
         reach = self.cutoff + self.skin
         self.found = candidate_pairs(structure.positions, structure.cell, structure.pbc, reach)
         self.searched = structure

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlip_design.calculator import MLIPCalculator
 from mlip_design.neighbors import candidate_pairs
 from mlip_design.pair_list import PairList
-from mlip_design.structures import Structure, StructureError, as_structure, from_atoms
+from mlip_design.structures import Structure, StructureError, from_atoms
 
 EXACT = 1e-12  # eV, eV/Å, eV/Å^3
 
