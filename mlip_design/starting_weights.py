@@ -23,6 +23,8 @@ def start_from(potential: Potential, path: str | Path, new_elements: bool) -> No
     new_elements: whether elements that the other has not seen may start from random weights. Raises ValueError or
     FileNotFoundError, before anything is changed.
     """
+    if not isinstance(new_elements, bool):
+        raise ValueError(f"init_new_elements: {new_elements!r} is not true or false")
     other = load_potential(path, potential.device, potential.dtype)
     unknown = sorted(set(potential.elements) - set(other.elements))
     if unknown and not new_elements:
