@@ -31,6 +31,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
         (
             "loss.delta",
             "model.attention.tau",
+            "model.backbone.mean_neighbors",
             "model.basis.width",
             "model.neighbors.cutoff",
             "model.neighbors.fade",
