@@ -125,9 +125,9 @@ def predict(
     Raises UnknownElementError for an element that it was not trained on.
     """
     energies, forces, stresses = [np.empty(0)], [], [np.empty((0, 3, 3))]
+    for structure in structures:
+        potential.check_elements(structure.numbers)
     for batch in in_batches(structures, max_atoms):
-        for structure in batch:
-            potential.check_elements(structure.numbers)
         graph = batch_structures(batch, potential.cutoff, potential.dtype)
         with torch.no_grad():
             prediction = potential(graph.to(potential.device), stress=stress and potential.has_stress)

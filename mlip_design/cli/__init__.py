@@ -12,6 +12,7 @@ from mlip_design.cli.bsct import add_bsct
 from mlip_design.cli.build_scans import add_build_scans
 from mlip_design.cli.compare import add_compare
 from mlip_design.cli.data import add_data
+from mlip_design.cli.eval import add_eval
 from mlip_design.cli.export import add_export
 from mlip_design.cli.probe import add_probe
 from mlip_design.cli.report import add_report
@@ -26,6 +27,7 @@ def build_parser() -> Parser:
     add_compare(groups)
     add_data(groups)
     add_probe(groups)
+    add_eval(groups)
     add_export(groups)
     add_select(groups)
     add_finalists(groups)

@@ -16,7 +16,7 @@ def bsct(args: argparse.Namespace) -> int:
 
     if is_calculator(args.model) and (args.device or args.dtype):
         raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
-    check_out(args.out, "results.json", "comparison.json")
+    check_out(args.out, "results.json", "comparison.json", "evaluation.json")
     check_json(args.json)
     model = Model(args.model, tuple(args.calculator_args), args.device or "cpu", args.dtype or "float64")
     bonds = args.bonds.split(",") if args.bonds else None

@@ -12,7 +12,7 @@ def compare(args: argparse.Namespace) -> int:
     from mlip_design.report.compare_page import write_comparison_page
     from mlip_design.report.compare_terminal import print_comparison
 
-    check_out(args.out, "results.json", "result.json")
+    check_out(args.out, "results.json", "result.json", "evaluation.json")
     check_json(args.json)
     keys = None if args.keys is None else tuple(dict.fromkeys(args.keys.split(",")))
     comparison = compare_results(args.results, keys)
