@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_run
 import torch
 import yaml
+from ase.io import write
 from checkpoints import contents, methanol, saved
 from conftest import BASE_MODEL, ROOT, build, small_config
 from run_records import write_record
@@ -359,3 +361,19 @@ def test_a_checkpoint_with_a_users_block_is_exported_where_it_is_named(tmp_path,
     assert "refuses to instantiate 'my_blocks.Mine'" in capsys.readouterr().err
     assert main(["export", str(path), str(tmp_path / "new"), "--allow", "my_blocks"]) == 0
     assert load_potential(tmp_path / "new", allow=["my_blocks"])
+
+
+def test_every_command_that_takes_a_model_takes_named_blocks(foreign, tmp_path, capsys):
+    folder, _ = foreign
+    write(tmp_path / "methanol.xyz", methanol())
+    path = str(tmp_path / "methanol.xyz")
+    scans = tiny_run.write_scans(tiny_run.few_scans(count=1, step=25), tmp_path / "scans")
+    for words in (
+        ["eval", str(folder), path, "--out", str(tmp_path / "out")],
+        ["probe", str(folder), "--structure", path, "--path", "bond:0,1", "--max-evaluations", "400"],
+        ["bsct", str(folder), "--data", str(scans)],
+    ):
+        assert main(words) == 2
+        assert "refuses to instantiate 'my_blocks.Mine'" in capsys.readouterr().err
+        assert main([*words, "--allow", "my_blocks"]) in (0, 1)
+        assert "refuses" not in capsys.readouterr().err

@@ -24,12 +24,13 @@ class Model:
     arguments: tuple[str, ...] = ()
     device: str = "cpu"
     dtype: str = "float64"
+    allow: tuple[str, ...] = ()
 
 
 @cache
 def evaluator_of(model: Model) -> Evaluator:
     """The evaluator of a model, opened once a process. Raises ValueError or FileNotFoundError."""
-    return open_evaluator(model.name, model.arguments, model.device, model.dtype)
+    return open_evaluator(model.name, model.arguments, model.device, model.dtype, allow=model.allow)
 
 
 class Piece(NamedTuple):

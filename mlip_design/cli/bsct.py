@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import check_json, check_out, positive
+from mlip_design.cli.arguments import add_allow, check_json, check_out, positive
 
 
 def bsct(args: argparse.Namespace) -> int:
@@ -18,7 +18,8 @@ def bsct(args: argparse.Namespace) -> int:
         raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
     check_out(args.out, "results.json", "comparison.json", "evaluation.json")
     check_json(args.json)
-    model = Model(args.model, tuple(args.calculator_args), args.device or "cpu", args.dtype or "float64")
+    options = (args.device or "cpu", args.dtype or "float64", tuple(args.allow))
+    model = Model(args.model, tuple(args.calculator_args), *options)
     bonds = args.bonds.split(",") if args.bonds else None
     try:
         result = score(model, args.data, bonds, args.limit, args.workers, progress=True)
@@ -42,7 +43,11 @@ def add_bsct(groups: argparse._SubParsersAction) -> None:
     )
     command = groups.add_parser("bsct", help="score any model on bond scans", description=text)
     add = command.add_argument
-    add("model", metavar="MODEL", help="checkpoint, run folder, or ASE calculator as module:callable")
+    add(
+        "model",
+        metavar="MODEL",
+        help="checkpoint, run folder, exported model, or ASE calculator as module:callable",
+    )
     add(
         "--data",
         type=Path,
@@ -59,5 +64,6 @@ def add_bsct(groups: argparse._SubParsersAction) -> None:
     add("--device", help="where a checkpoint computes (default: cpu)")
     add("--dtype", choices=("float64", "float32"), help="precision of a checkpoint (default: float64)")
     add("--calculator-args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the callable")
+    add_allow(command)
     add("--strict", action="store_true", help="status 1 if a system was left out or has no usable prediction")
     command.set_defaults(run=bsct)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mlip_design.cli.arguments import positive, write_json
+from mlip_design.cli.arguments import add_allow, positive, write_json
 
 
 def probe(args: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def probe(args: argparse.Namespace) -> int:
     from mlip_design.evaluator import PotentialEvaluator, open_evaluator
     from mlip_design.structures import read_geometries
 
-    evaluator = open_evaluator(args.model, args.calculator_args, args.device, args.dtype)
+    evaluator = open_evaluator(args.model, args.calculator_args, args.device, args.dtype, allow=args.allow)
     cutoff = evaluator.potential.cutoff if isinstance(evaluator, PotentialEvaluator) else None
     work = []
     for index, structure in enumerate(read_geometries(args.structure)):
@@ -46,7 +46,11 @@ def add_probe(groups: argparse._SubParsersAction) -> None:
     )
     command = groups.add_parser("probe", help="find jumps of a potential energy surface", description=text)
     add = command.add_argument
-    add("model", metavar="MODEL", help="checkpoint, run folder or ASE calculator as module:callable")
+    add(
+        "model",
+        metavar="MODEL",
+        help="checkpoint, run folder, exported model or ASE calculator as module:callable",
+    )
     add("--structure", type=Path, required=True, metavar="FILE", help="structures, any file that ASE reads")
     text = "bond:0,1 angle:0,1,2 torsion:0,1,2,3, approach, swap, cutoff, boundary, or all (default), atoms from 0"
     add("--path", nargs="+", default=["all"], metavar="PATH", help=text)
@@ -55,6 +59,7 @@ def add_probe(groups: argparse._SubParsersAction) -> None:
     add(
         "--dtype", choices=("float64", "float32"), default="float64", help="of a checkpoint (default: %(default)s)"
     )
+    add_allow(command)
     text = "evaluations along one path at most (default: %(default)s)"
     add("--max-evaluations", type=positive, default=50_000, metavar="N", help=text)
     add("--json", type=Path, metavar="FILE", help="also write everything to FILE")
