@@ -263,31 +263,6 @@ def test_ordinary_neighborhoods_are_as_published():
     assert not torch.equal(published(distance, graph.source, graph.reverse, graph.n_atoms), reduced)
 
 
-# Cost
-
-
-def test_many_atoms_are_ranked_in_chunks(monkeypatch):
-    """With the same values and first and second derivatives as all at once."""
-    block = build_block("neighbors", "diff_knn", n_neighbors=4)
-    graph = batch_structures([cage(), ethanol(), crystal()], block.cutoff, torch.float64)
-    distance = (graph.positions[graph.target] - graph.positions[graph.source]).norm(dim=1).clamp(min=0.5)
-
-    def derivatives() -> list[torch.Tensor]:
-        leaf = distance.clone().requires_grad_()
-        reduced = block(leaf, graph.source, graph.reverse, graph.n_atoms)
-        slope = torch.autograd.grad(reduced.square().sum(), leaf, create_graph=True)[0]
-        return [reduced.detach(), slope.detach(), torch.autograd.grad(slope.square().sum(), leaf)[0]]
-
-    whole = derivatives()
-    calls = []
-    count = block.count_closer
-    monkeypatch.setattr(block, "count_closer", lambda *given: calls.append(len(given[0])) or count(*given))
-    monkeypatch.setattr("mlip_design.blocks.neighbors.diff_knn.PAIRS_AT_ONCE", 7 * 80**2)
-    chunked = derivatives()
-    assert max(calls) < graph.n_atoms / 5 and sum(calls) >= 2 * graph.n_atoms
-    assert all((one - other).abs().max() < 1e-11 for one, other in zip(whole, chunked, strict=True))
-
-
 # Adaptive cutoff
 
 

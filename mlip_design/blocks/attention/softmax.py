@@ -1,4 +1,4 @@
-"""Scaled dot-product attention among the tokens of one centre, plain: tau = 1.
+"""Scaled dot-product attention among the tokens of one centre, without a temperature.
 
 logit(a, b) = q(a) . k(b) P_l(cos theta_ab) / sqrt(d) + ln w(b)          for each head
 out(a)      = sum over b of softmax_b(logit(a, b)) v(b)

@@ -1,4 +1,4 @@
-"""Polynomial envelope of DimeNet (arXiv:2003.03123, eq. 8), in a factored form that stays exact near x = 1.
+"""Polynomial envelope of DimeNet (arXiv:2003.03123, eq. 8), in a factored form, exact near the cutoff.
 
 w(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)
      = (1 - x)^3 sum over m < p of (m+1)(m+2)/2 x^m

@@ -21,23 +21,20 @@ with one more, virtual neighbour of rank 0 at r_c among the p_ij. c = 1 exactly,
 neighbours rank below 0.7 k; where they rank above k they enter with THETA instead, so that a shell of any size counts
 like one of k. Everything is infinitely differentiable.
 
-Cost: n_atoms x n_candidates^2 comparisons, PAIRS_AT_ONCE at a time; what a larger graph needs for its derivatives is
-computed again instead of kept.
+Cost: n_atoms x n_candidates^2 comparisons, a bounded number of them at a time (see `soft_count`).
 """
 
 import math
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mlip_design.blocks.padding import pad, slots_within_source
 from mlip_design.blocks.smooth_step import log_smooth_step, smooth_step
+from mlip_design.blocks.soft_count import soft_count
 
 THETA = 0.7
 """Rank of the nearest neighbours, in units of k, above which k is enlarged."""
-PAIRS_AT_ONCE = 2**22
-"""Distances compared at a time: 32 MiB of them in float64, a few times as much in memory."""
 
 
 class DiffKNN(nn.Module):
@@ -78,18 +75,8 @@ class DiffKNN(nn.Module):
         """Number of neighbours closer than each edge, counted smoothly: (n_edges,) Å -> (n_edges,)."""
         padded = pad(distance, rows, n_atoms * width, self.cutoff).view(n_atoms, width)
         counts = pad(smooth_step(self.depth(distance)), rows, n_atoms * width).view(n_atoms, width)
-        n_centres = max(PAIRS_AT_ONCE // max(width, 1) ** 2, 1)
-        if n_atoms <= n_centres:
-            ranks = self.count_closer(padded, counts)
-        else:
-            chunks = zip(padded.split(n_centres), counts.split(n_centres), strict=True)
-            ranks = torch.cat([checkpoint(self.count_closer, *chunk, use_reentrant=False) for chunk in chunks])
+        ranks = soft_count(padded / self.rank_width, counts)
         return ranks.flatten().index_select(0, rows)
-
-    def count_closer(self, distance: Tensor, counts: Tensor) -> Tensor:
-        """Neighbours closer than each one, of distances (Å) and counts (n_centres, width): (n_centres, width)."""
-        closer = torch.sigmoid((distance[:, :, None] - distance[:, None, :]) / self.rank_width)
-        return (closer * counts[:, None, :]).sum(-1)
 
     def depth(self, distance: Tensor) -> Tensor:
         """How far inside of the cutoff, in units of `fade`: (n_edges,) Å -> (n_edges,)."""
