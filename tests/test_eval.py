@@ -269,6 +269,16 @@ def test_structures_that_cannot_be_used_are_named(tmp_path):
     assert facts["predicted"] == 1
 
 
+def test_a_model_that_predicts_nothing_is_status_1(tmp_path, capsys):
+    ase.io.write(
+        tmp_path / "data.xyz", [labelled(molecule("H2O"), 1), labelled(molecule("CO"), 2)], format="extxyz"
+    )
+    facts = evaluated(tmp_path / "data.xyz", "--calculator-args", "fail=8", status=1)
+    assert facts["predicted"] == 0 and len(facts["failed"]) == 2 and facts["errors"]["forces_mae"] is None
+    assert "no convergence" in (tmp_path / "out" / "report.html").read_text()
+    assert "Without a prediction" in capsys.readouterr().out
+
+
 # Sources
 
 

@@ -20,14 +20,12 @@ CHUNK = 4096
 
 def errors(collected: Collected) -> dict[str, Any]:
     """Everything of "errors", "elements", "groups" and "reference_energies" in the result; docs/using_models.md."""
-    everything = np.ones(len(collected.names), dtype=bool)
-    groups = np.array(collected.groups, dtype=object)
     shifts = fitted(collected, collected.energies[:, 1] - collected.energies[:, 0])
     shifted = shifted_errors(collected, shifts)
     return {
-        "errors": of_structures(collected, shifted, everything),
+        "errors": of_structures(collected, shifted, np.arange(len(shifted)), np.arange(len(collected.numbers))),
         "elements": of_elements(collected, shifts),
-        "groups": {str(name): of_structures(collected, shifted, groups == name) for name in sorted(set(groups))},
+        "groups": of_groups(collected, shifted),
     }
 
 
@@ -60,17 +58,32 @@ def shifted_errors(collected: Collected, shifts: dict[int, float]) -> np.ndarray
     return (made - reference - of_composition(collected, shifts)) / collected.sizes
 
 
-def of_structures(collected: Collected, shifted: np.ndarray, chosen: np.ndarray) -> dict[str, Any]:
-    """Errors of some structures, (n_structures,) bool."""
-    reference, made = collected.energies[chosen].T
-    atoms = chosen[collected.structure_of_atom]
+def of_groups(collected: Collected, shifted: np.ndarray) -> dict[str, Any]:
+    """Name -> errors of the structures of each group, by name."""
+    names = sorted(set(collected.groups))
+    place = {name: number for number, name in enumerate(names)}
+    groups = np.array([place[name] for name in collected.groups], dtype=np.int64)
+    structures, atoms = (split_by(values, len(names)) for values in (groups, groups[collected.structure_of_atom]))
+    return {name: of_structures(collected, shifted, structures[n], atoms[n]) for n, name in enumerate(names)}
+
+
+def split_by(groups: np.ndarray, count: int) -> list[np.ndarray]:
+    """Indices of the members of each of `count` groups; groups: (n,) int64, from 0."""
+    return np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups, minlength=count))[:-1])
+
+
+def of_structures(
+    collected: Collected, shifted: np.ndarray, structures: np.ndarray, atoms: np.ndarray
+) -> dict[str, Any]:
+    """Errors of some structures, (n_chosen,) indices, and of their atoms, (n_chosen_atoms,) indices."""
+    reference, made = collected.energies[structures].T
     forces, made_forces = collected.forces[atoms].transpose(1, 0, 2)
-    stresses, made_stresses = collected.stresses[chosen].transpose(1, 0, 2)
+    stresses, made_stresses = collected.stresses[structures].transpose(1, 0, 2)
     return {
-        "structures": int(chosen.sum()),
-        "atoms": int(atoms.sum()),
-        **statistics("energy", "_per_atom", (made - reference) / collected.sizes[chosen]),
-        **statistics("shifted_energy", "_per_atom", shifted[chosen]),
+        "structures": len(structures),
+        "atoms": len(atoms),
+        **statistics("energy", "_per_atom", (made - reference) / collected.sizes[structures]),
+        **statistics("shifted_energy", "_per_atom", shifted[structures]),
         **statistics("forces", "", made_forces - forces),
         "mean_absolute_force": mean(np.abs(forces)),
         **statistics("stress", "", made_stresses - stresses),
