@@ -5,7 +5,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-EXTRAS = {"rdkit": "xtb", "tblite": "xtb"}  # module: extra of the package that installs it
+EXTRAS = {"phonopy": "phonons", "rdkit": "xtb", "tblite": "xtb"}  # module: extra of the package that installs it
 
 
 class Parser(argparse.ArgumentParser):

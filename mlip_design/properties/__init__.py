@@ -1,0 +1,1 @@
+"""Properties of molecules and crystals by a model, beside those by a reference."""
