@@ -16,6 +16,7 @@ from checkpoints import contents, methanol, saved
 from conftest import BASE_MODEL, ROOT, build, small_config
 from run_records import write_record
 from safetensors.torch import load_file, save_file
+from test_checkpoint import Payload
 
 from mlip_design.calculator import MLIPCalculator
 from mlip_design.checkpoint import CheckpointError, load_potential
@@ -228,6 +229,15 @@ def test_tags_of_yaml_run_nothing(exported, tag):
     if "apply" in tag:
         yaml.unsafe_load(text)
         assert mark.exists(), "the payload works"
+
+
+def test_a_pickle_in_the_place_of_weights_runs_nothing(exported):
+    mark = exported / "executed"
+    torch.save({"weights": Payload(mark)}, exported / "model.safetensors")
+    assert "cannot be read as safetensors" in refusal(exported)
+    assert not mark.exists()
+    torch.load(exported / "model.safetensors", weights_only=False)
+    assert mark.exists(), "the payload works"
 
 
 @pytest.mark.parametrize("place", ["model", "block", "list"])
