@@ -14,6 +14,7 @@ from mlip_design.cli.compare import add_compare
 from mlip_design.cli.data import add_data
 from mlip_design.cli.eval import add_eval
 from mlip_design.cli.export import add_export
+from mlip_design.cli.md import add_md
 from mlip_design.cli.probe import add_probe
 from mlip_design.cli.report import add_report
 from mlip_design.cli.selection import add_finalists, add_select, add_watch
@@ -26,6 +27,7 @@ def build_parser() -> Parser:
     add_build_scans(groups)
     add_compare(groups)
     add_data(groups)
+    add_md(groups)
     add_probe(groups)
     add_eval(groups)
     add_export(groups)

@@ -1,0 +1,1 @@
+"""Molecular dynamics: does a potential conserve energy, and do its simulations survive?"""
