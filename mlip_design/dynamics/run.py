@@ -46,7 +46,7 @@ def run(
     started = time.perf_counter()
     facts = open_folder(evaluator, structures, protocol, seeds, folder, max_atoms, is_test=False)
     force_field, state = force_field_of(evaluator), folder / "state"
-    starts = relax_all(force_field, structures, protocol, max_atoms, state, progress)
+    starts = relax_all(force_field, dict(enumerate(structures)), protocol, max_atoms, state, progress)
     found = simulate(
         force_field, starts, protocol, seeds, max_atoms, state, folder / "trajectories", progress=progress
     )
@@ -68,7 +68,7 @@ def run_time_steps(
     started = time.perf_counter()
     facts = open_folder(evaluator, structures, protocol, seeds, folder, max_atoms, is_test=True)
     force_field = force_field_of(evaluator)
-    starts = relax_all(force_field, structures, protocol, max_atoms, folder / "state", progress)
+    starts = relax_all(force_field, dict(enumerate(structures)), protocol, max_atoms, folder / "state", progress)
     found, runs = [], {}
     for one in protocols(protocol):
         state = folder / "state" / f"{one.time_step:g}"

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,14 +30,15 @@ SAVE_SECONDS = 10.0
 class Starts:
     """Structures from which trajectories start."""
 
-    structures: list[Structure]
-    relaxed: list[bool | None]
+    structures: dict[int, Structure]
+    """By number, on which velocities and noise depend."""
+    relaxed: dict[int, bool | None]
     """Whether each was; None if nobody asked for it."""
 
 
 def relax_all(
     force_field: ForceField,
-    structures: Sequence[Structure],
+    structures: Mapping[int, Structure],
     protocol: Protocol,
     max_atoms: int,
     folder: Path | None = None,
@@ -45,10 +46,10 @@ def relax_all(
 ) -> Starts:
     """Relax structures as the protocol says, max_atoms atoms at once; what a folder has already is read."""
     if not protocol.relax:
-        return Starts(list(structures), [None] * len(structures))
+        return Starts(dict(structures), dict.fromkeys(structures))
     found, converged = [], []
     with bar("relax", len(structures), progress) as shown:
-        for number, batch in enumerate(in_batches(structures, max_atoms)):
+        for number, batch in enumerate(in_batches(structures.values(), max_atoms)):
             path = None if folder is None else folder / f"relaxed_{number:03d}.npz"
             arrays = None if path is None else load_arrays(path)
             if arrays is None:
@@ -61,7 +62,7 @@ def relax_all(
             found += [replace(structure, positions=positions) for structure, positions in moved]
             converged += arrays["converged"].tolist()
             shown.update(len(batch))
-    return Starts(found, converged)
+    return Starts(dict(zip(structures, found, strict=True)), dict(zip(structures, converged, strict=True)))
 
 
 def simulate(
@@ -78,7 +79,7 @@ def simulate(
 
     folder: of the states from which one that was killed goes on. frames: of the files of the trajectories.
     """
-    jobs = [(number, seed) for number in range(len(starts.structures)) for seed in seeds]
+    jobs = [(number, seed) for number in starts.structures for seed in seeds]
     found: list[Trajectory] = []
     with bar(f"{protocol.time_step:g} fs", len(jobs) * protocol.steps, progress) as shown:
         for batch in in_batches([starts.structures[number] for number, _ in jobs], max_atoms):
@@ -94,7 +95,7 @@ def simulate(
 def set_up(
     force_field: ForceField, batch: Sequence[Structure], protocol: Protocol, jobs: Sequence[tuple[int, int]]
 ) -> Simulation:
-    """A simulation that has not begun; velocities and noise depend on the seed and the place of the structure."""
+    """A simulation that has not begun; velocities and noise depend on seed and number of structures."""
     starts = warmed(side_by_side(batch), protocol.temperature, [(seed, number, 0) for number, seed in jobs])
     return Simulation(starts, force_field, protocol, [(seed, number, 1) for number, seed in jobs])
 
