@@ -16,6 +16,7 @@ from mlip_design.cli.eval import add_eval
 from mlip_design.cli.export import add_export
 from mlip_design.cli.md import add_md
 from mlip_design.cli.probe import add_probe
+from mlip_design.cli.properties import add_properties
 from mlip_design.cli.report import add_report
 from mlip_design.cli.selection import add_finalists, add_select, add_watch
 
@@ -29,6 +30,7 @@ def build_parser() -> Parser:
     add_data(groups)
     add_md(groups)
     add_probe(groups)
+    add_properties(groups)
     add_eval(groups)
     add_export(groups)
     add_select(groups)

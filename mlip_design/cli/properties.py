@@ -25,10 +25,11 @@ def properties(args: argparse.Namespace) -> int:
     sources = from_files(args.structures)
     if "phonons" in names and any(source.structure.pbc.all() for source in sources):
         need("phonopy")
-    model, reference = (
-        open_evaluator(name, arguments, args.device, args.dtype)
-        for name, arguments in ((args.model, args.calculator_args), (args.reference, args.reference_args))
-    )
+    model = open_evaluator(args.model, args.calculator_args, args.device, args.dtype)
+    try:
+        reference = open_evaluator(args.reference, args.reference_args, args.device, args.dtype)
+    except ValueError as error:
+        raise ValueError(str(error).replace("--calculator-args", "--reference-args")) from error
     try:
         facts = run(model, reference, sources, names, settings)
     except KeyboardInterrupt:

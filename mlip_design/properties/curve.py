@@ -26,9 +26,10 @@ def curve(
     end of the path, where everything is apart. Raises Failed if fewer than three frames can be compared.
     """
     reference, model = (evaluate(frames).energies for evaluate in (case.reference, case.model))
+    label = f"{part}: " if part else ""
     known = np.isfinite(reference) & np.isfinite(model)
     if known.sum() < 3:
-        raise Failed(f"{part}: {known.sum()} of {len(x)} frames have an energy in both")
+        raise Failed(f"{label}{known.sum()} of {len(x)} frames have an energy in both")
     lowest = np.flatnonzero(known)[reference[known].argmin()]
     reference, model = (energies[known] - energies[lowest] for energies in (reference, model))
     counted = reference <= (reference[-1] if below is None else below)
@@ -45,7 +46,7 @@ def curve(
             difference("minima", "", minima(reference), minima(model), part),
         ],
         [Figure(part, axis, "energy (eV)", lines)],
-        [f"{part}: {missing} of {len(x)} frames have no energy"] if missing else [],
+        [f"{label}{missing} of {len(x)} frames have no energy"] if missing else [],
     )
 
 

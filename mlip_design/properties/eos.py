@@ -28,8 +28,12 @@ def eos(case: Case) -> Measured:
     found, lines = {}, []
     for by, evaluate in (("reference", case.reference), ("model", case.model)):
         volumes, energies = around_minimum(evaluate, case.structure, case.settings)
-        fit = EquationOfState(volumes, energies, eos="birchmurnaghan")
+        offset = (
+            energies.min() - 1.0
+        )  # the fit takes steps in proportion to the energy: it may be neither 0 nor large
+        fit = EquationOfState(volumes, energies - offset, eos="birchmurnaghan")
         volume, energy, modulus = fit.fit()
+        energy += offset
         found[by] = (volume / n_atoms, energy / n_atoms, modulus / units.GPa)
         lines.append(Line(by, (volumes / n_atoms).tolist(), (1000 * (energies - energy) / n_atoms).tolist()))
     names = (("volume", "Å³/atom"), ("energy", "eV/atom"), ("bulk modulus", "GPa"))

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mlip_design.report.properties_tables import HEADINGS, Facts, mean_rows, messages, rows
 
-WIDTHS = ((11, True), (29, True), (9, False), (9, False), (9, False))
+WIDTHS = ((11, True), (30, True), (9, False), (9, False), (9, False))
 """Least number of characters of a column, so that the tables stand in line, and whether it holds text."""
 
 
@@ -40,7 +40,7 @@ def print_means(console: Console, facts: Facts) -> None:
 
 def table_of(headings: Sequence[str], found: Sequence[list[str]]) -> Table:
     """Rows whose first cell is shown where it changes."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for heading, (width, is_text) in zip(headings, WIDTHS, strict=False):
         table.add_column(heading, min_width=width, justify="left" if is_text else "right", overflow="fold")
     before = ""
