@@ -30,7 +30,9 @@ RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
         lambda value: 0 < value < inf,
         (
             "loss.delta",
+            "model.attention.norm_eps",
             "model.attention.tau",
+            "model.backbone.norm_eps",
             "model.backbone.mean_neighbors",
             "model.basis.width",
             "model.neighbors.cutoff",

@@ -16,13 +16,15 @@ from mlip_design.blocks.attention.smooth import SmoothAttention
 class AngularAttention(SmoothAttention):
     """As `SmoothAttention`; n_features / n_heads must be a multiple of l_max + 1."""
 
-    def __init__(self, n_features: int, n_heads: int, l_max: int, tau: float, floor: float | None):
+    def __init__(
+        self, n_features: int, n_heads: int, l_max: int, tau: float, floor: float | None, norm_eps: float
+    ):
         if n_features % (n_heads * (l_max + 1)):
             raise ValueError(
                 f"attention angular: n_features = {n_features} must be a multiple of n_heads x (l_max + 1) "
                 f"= {n_heads * (l_max + 1)}"
             )
-        super().__init__(n_features, n_heads, 0, tau, floor)
+        super().__init__(n_features, n_heads, 0, tau, floor, norm_eps)
         self.n_orders = l_max + 1
 
     def logits(self, query: Tensor, key: Tensor, offset: Tensor, legendre: Tensor) -> Tensor:

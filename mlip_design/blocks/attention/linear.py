@@ -13,15 +13,17 @@ from torch import Tensor
 from mlip_design.blocks.attention.softmax import SoftmaxAttention
 from mlip_design.blocks.norm import rms_norm
 
-NORM_EPS = 1e-5
-
 
 class LinearAttention(SoftmaxAttention):
-    """Arguments as of `SoftmaxAttention`."""
+    """As `SoftmaxAttention`; norm_eps: added to the mean square of queries and keys before its root divides them."""
+
+    def __init__(self, n_features: int, n_heads: int, l_max: int, norm_eps: float):
+        super().__init__(n_features, n_heads, l_max)
+        self.norm_eps = norm_eps
 
     def normalize(self, vectors: Tensor) -> Tensor:
         """Positive features of the vectors, scaled before to root mean square 1 over the channels of each head."""
-        return torch.nn.functional.softplus(rms_norm(vectors, NORM_EPS))
+        return torch.nn.functional.softplus(rms_norm(vectors, self.norm_eps))
 
     def shares(self, query: Tensor, key: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:
         """See `SoftmaxAttention`."""

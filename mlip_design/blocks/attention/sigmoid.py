@@ -16,8 +16,17 @@ from mlip_design.blocks.attention.smooth import SmoothAttention
 class SigmoidAttention(SmoothAttention):
     """As `SmoothAttention`, with a bias (dimensionless) on all logits."""
 
-    def __init__(self, n_features: int, n_heads: int, l_max: int, tau: float, floor: float | None, bias: float):
-        super().__init__(n_features, n_heads, l_max, tau, floor)
+    def __init__(
+        self,
+        n_features: int,
+        n_heads: int,
+        l_max: int,
+        tau: float,
+        floor: float | None,
+        norm_eps: float,
+        bias: float,
+    ):
+        super().__init__(n_features, n_heads, l_max, tau, floor, norm_eps)
         self.bias = bias
 
     def shares(self, query: Tensor, key: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:

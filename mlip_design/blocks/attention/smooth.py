@@ -9,15 +9,22 @@ from torch import Tensor
 from mlip_design.blocks.attention.temperature import TemperatureAttention
 from mlip_design.blocks.norm import rms_norm
 
-NORM_EPS = 1e-5
-
 
 class SmoothAttention(TemperatureAttention):
-    """As `TemperatureAttention`, with bounded logits and weighted values."""
+    """As `TemperatureAttention`, with bounded logits and weighted values.
+
+    norm_eps: added to the mean square of queries and keys before its root divides them.
+    """
+
+    def __init__(
+        self, n_features: int, n_heads: int, l_max: int, tau: float, floor: float | None, norm_eps: float
+    ):
+        super().__init__(n_features, n_heads, l_max, tau, floor)
+        self.norm_eps = norm_eps
 
     def normalize(self, vectors: Tensor) -> Tensor:
         """Scaled to root mean square 1 over the channels of each head."""
-        return rms_norm(vectors, NORM_EPS)
+        return rms_norm(vectors, self.norm_eps)
 
     def weigh(self, value: Tensor, weight: Tensor) -> Tensor:
         """Values times the envelope of their token."""

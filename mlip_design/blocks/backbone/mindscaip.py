@@ -21,7 +21,6 @@ from mlip_design.blocks.norm import rms_norm
 from mlip_design.blocks.padding import pad, slots_within_source
 
 MAX_ATOMIC_NUMBER = 118
-NORM_EPS = 1e-5
 
 
 class Mindscaip(nn.Module):
@@ -30,7 +29,8 @@ class Mindscaip(nn.Module):
     n_features: channels of a token. n_layers: layers, two attentions each. n_basis: radial functions an edge comes
     with. attention: makes one attention block. activation: makes a non-linearity. l_max: highest Legendre order
     offered to attention. directions: highest l of the spherical harmonics in the edge tokens, 0 for none. expansion:
-    hidden width of the feed-forward network in units of n_features.
+    hidden width of the feed-forward network in units of n_features. norm_eps: added to the mean square of a token
+    before its root divides it; a small token is scaled by up to 1 / sqrt(norm_eps).
     """
 
     def __init__(
@@ -43,14 +43,18 @@ class Mindscaip(nn.Module):
         l_max: int,
         directions: int,
         expansion: int,
+        norm_eps: float,
     ):
         super().__init__()
         self.n_features = n_features
+        self.norm_eps = norm_eps
         self.l_max = l_max
         self.equivariant = directions == 0
         self.embed_edge = EdgeEmbedding(n_features, n_basis, directions, activation)
         self.embed_atom = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
-        self.layers = nn.ModuleList(Layer(n_features, attention, activation, expansion) for _ in range(n_layers))
+        self.layers = nn.ModuleList(
+            Layer(n_features, attention, activation, expansion, norm_eps) for _ in range(n_layers)
+        )
 
     def forward(self, numbers: Tensor, edges: Edges) -> Tensor:
         """numbers (n_atoms,) -> (n_atoms, n_features), dimensionless."""
@@ -61,7 +65,7 @@ class Mindscaip(nn.Module):
         tokens = torch.cat([atoms[:, None], tokens[:, 1:]], dim=1)
         for layer in self.layers[:-1]:
             tokens = Permute.apply(layer(tokens, layout), layout.opposite)
-        return rms_norm(self.layers[-1](tokens, layout, n_read=1)[:, 0], NORM_EPS)
+        return rms_norm(self.layers[-1](tokens, layout, n_read=1)[:, 0], self.norm_eps)
 
 
 class TokenLayout(NamedTuple):
@@ -146,8 +150,10 @@ class Layer(nn.Module):
         attention: Callable[[], nn.Module],
         activation: Callable[[], nn.Module],
         expansion: int,
+        norm_eps: float,
     ):
         super().__init__()
+        self.norm_eps = norm_eps
         self.by_source = attention()
         self.by_destination = attention()
         self.feed_forward = nn.Sequential(
@@ -162,10 +168,11 @@ class Layer(nn.Module):
         n_read: how many tokens of each centre, the self token first, anyone will read; None for all.
         """
         geometry = (layout.weight, layout.log_weight, layout.legendre)
-        tokens = tokens + self.by_source(rms_norm(tokens, NORM_EPS), *geometry)
+        tokens = tokens + self.by_source(rms_norm(tokens, self.norm_eps), *geometry)
         tokens = Permute.apply(tokens, layout.opposite)
-        read = tokens[:, :n_read] + self.by_destination(rms_norm(tokens, NORM_EPS), *geometry, n_queries=n_read)
-        return read + self.feed_forward(rms_norm(read, NORM_EPS))
+        normed = rms_norm(tokens, self.norm_eps)
+        read = tokens[:, :n_read] + self.by_destination(normed, *geometry, n_queries=n_read)
+        return read + self.feed_forward(rms_norm(read, self.norm_eps))
 
 
 class Permute(torch.autograd.Function):
