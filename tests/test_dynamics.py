@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlip_design.calculator import MLIPCalculator
+from mlip_design.dynamics import simulate as simulate_module
 from mlip_design.dynamics.bonds import find_bonds
 from mlip_design.dynamics.force_field import Evaluation, EvaluatorForces, PotentialForces
 from mlip_design.dynamics.protocol import PROTOCOLS, Protocol
 from mlip_design.dynamics.relax import relaxed
 from mlip_design.dynamics.result import DynamicsError
+from mlip_design.dynamics.simulate import Starts, simulate
 from mlip_design.dynamics.simulation import Simulation
 from mlip_design.dynamics.start import degrees_of_freedom, warmed
 from mlip_design.dynamics.systems import Systems, side_by_side
@@ -83,6 +85,41 @@ def test_every_step_is_that_of_ase_for_potentials():
 def test_every_step_is_that_of_ase_for_calculators():
     structures = [from_atoms(bulk("Cu", cubic=True)), from_atoms(bulk("Au", cubic=True))]
     assert compare_with_ase(structures, calculator("ase.calculators.emt:EMT"), EMT) < 1e-10
+
+
+class Interrupted(PotentialForces):
+    """A potential that is stopped at its `last` evaluation."""
+
+    def __init__(self, potential, last: int):
+        super().__init__(potential)
+        self.left = last
+
+    def __call__(self, systems: Systems) -> Evaluation:
+        """See `PotentialForces`."""
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return super().__call__(systems)
+
+
+def test_a_potential_goes_on_bit_by_bit(tmp_path, monkeypatch):
+    """Although the neighbours of a simulation that goes on were searched for elsewhere, and one batch was done."""
+    monkeypatch.setattr(simulate_module, "SAVE_SECONDS", 0.0)
+    potential = build("model=smooth_attn", sizes={"n_features": 16, "n_layers": 1})
+    starts = Starts({0: ethanol(), 1: slab()}, dict.fromkeys((0, 1)))
+    protocol = Protocol(temperature=100.0, steps=40, highest_temperature=1e9, energy_change=1e9)
+
+    def run(force_field, folder: str):
+        return simulate(force_field, starts, protocol, [1, 2], 20, tmp_path / folder)
+
+    whole = run(PotentialForces(potential), "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(potential, 66), "stopped")
+    counted = Interrupted(potential, 1000)
+    again = run(counted, "stopped")
+    assert 1000 - counted.left == 2 * 41 - 65
+    for one, other in zip(whole, again, strict=True):
+        assert (one.energies == other.energies).all() and (one.temperatures == other.temperatures).all()
 
 
 def test_a_wrong_step_is_caught():

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import check_json, positive
+from mlip_design.cli.arguments import add_allow, check_json, positive
 
 
 def md(args: argparse.Namespace) -> int:
@@ -20,7 +20,8 @@ def md(args: argparse.Namespace) -> int:
         raise ValueError(f"--out: {args.out} is a file, expected a folder or a new name")
     protocol = protocol_of(args)
     structures = list(read_geometries(args.structures))
-    evaluator = open_evaluator(args.model, args.calculator_args, args.device or "cpu", args.dtype or "float64")
+    where, precision = args.device or "cpu", args.dtype or "float64"
+    evaluator = open_evaluator(args.model, args.calculator_args, where, precision, allow=args.allow)
     work, show = (run_time_steps, print_time_steps) if args.time_step_test else (run, print_dynamics)
     seeds = list(range(1, args.seeds + 1))
     try:
@@ -52,6 +53,8 @@ def protocol_of(args: argparse.Namespace):
         said["steps"] = max(round(1000 * args.picoseconds / time_step), 0)
     if args.time_step_test and said.get("ensemble", named.ensemble) != "nve":
         raise ValueError("--time-step-test: energy is conserved in nve only; leave langevin and heating out")
+    if args.time_step_test and args.dtype == "float32":
+        raise ValueError("--time-step-test: rounding of float32 looks like jumps; leave --dtype out")
     return replace(named, relax=not args.no_relax, **said)
 
 
@@ -86,4 +89,5 @@ def add_md(groups: argparse._SubParsersAction) -> None:
     text = "that move at once; more for a GPU (default: %(default)s)"
     add("--max-atoms", type=positive, default=512, metavar="N", help=text)
     add("--calculator-args", nargs="+", default=[], metavar="KEY=VALUE", help="arguments of the callable")
+    add_allow(command)
     command.set_defaults(run=md)

@@ -40,7 +40,7 @@ def draw_trajectories(found: Sequence[Trajectory]) -> Figure:
     broken = sum(one.end is not None or one.departure is not None for one in found)
     for colour, label in ((HELD, f"{len(found) - broken} survived"), (BROKE, f"{broken} did not")):
         left.plot([], [], color=colour, label=label)
-    left.legend(frameon=False, fontsize=9, loc="best")
+    left.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     name_axes(left, "time (ps)", "change of total energy (meV/atom)")
     name_axes(right, "time (ps)", "kinetic temperature (K)")
     return figure
