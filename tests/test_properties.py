@@ -8,6 +8,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.optimize import BFGS
 from property_calculators import SPACING, Springs
+from scipy.signal import find_peaks
 
 from mlip_design.evaluator import CalculatorEvaluator
 from mlip_design.properties.case import Case, Settings
@@ -188,6 +189,28 @@ def test_curves_of_a_wrong_model_are_told_apart():
         found = values(measured(name, methanol(), model, EMT_MODEL), part)
         assert found["RMSE"][2] > 0.1
         assert found["depth"][0] > 1
+
+
+def test_torsions_are_those_that_ase_turns():
+    """Hydrogen peroxide by GFN2-xTB: the same angles, turned by ASE instead, give the same energies."""
+    tblite = pytest.importorskip("tblite.ase", reason="tblite is not installed (extra xtb)")
+    quiet = {"verbosity": 0, "accuracy": 0.01}
+    reference, model = (("tblite.ase:TBLite", {"method": f"GFN{n}-xTB", **quiet}) for n in (2, 1))
+    found = measured("torsion", molecule("H2O2"), model, reference, Settings(1e-3, 200))
+    (figure,) = found.figures
+    atoms = molecule("H2O2")
+    atoms.calc = tblite.TBLite(method="GFN2-xTB", **quiet)
+    BFGS(atoms, logfile=None).run(1e-3, 200)
+    chain = [int(k) for k in figure.name.split()[1].split("-")]
+    energies = []
+    for angle in figure.lines[0].x:
+        atoms.set_dihedral(*chain, angle, indices=[chain[3]])
+        energies.append(atoms.get_potential_energy())
+    np.testing.assert_allclose(figure.lines[0].y, np.array(energies) - min(energies), atol=1e-5)
+    (quantities,) = {q.part: values(found, q.part) for q in found.quantities}.values()
+    assert quantities["barrier"][0] == pytest.approx(np.ptp(energies), abs=1e-5)
+    assert quantities["minima"][0] == len(find_peaks(-np.array(energies), prominence=0.001)[0])
+    assert quantities["RMSE"][2] > 0.005
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def curve(
             difference(height, "eV", np.ptp(reference[counted]), np.ptp(model[counted]), part),
             difference("minima", "", minima(reference), minima(model), part),
         ],
-        [Figure(part, axis, "energy (eV)", lines)],
+        [Figure(part or "all atoms", axis, "energy (eV)", lines)],
         [f"{label}{missing} of {len(x)} frames have no energy"] if missing else [],
     )
 
