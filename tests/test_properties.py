@@ -93,6 +93,21 @@ def energy(atoms: ase.Atoms, pair: tuple[int, int], first: float, second: float)
     return strained.get_potential_energy()
 
 
+def test_a_larger_cell_of_a_crystal_has_the_same_properties():
+    for name in ("eos", "elastic"):
+        small, large = (values(measured(name, fcc(cubic=cubic), springs(), springs())) for cubic in (False, True))
+        for quantity, (_, model, _) in small.items():
+            assert large[quantity][1] == pytest.approx(model, rel=2e-3, abs=1e-6), quantity
+
+
+def test_the_constants_of_a_cubic_crystal_are_those_of_a_cubic_crystal_only():
+    found = measured("elastic", bulk("Cu", "hcp", a=2.55, c=4.16), EMT_MODEL, EMT_MODEL)
+    assert {q.name for q in found.quantities} == {"bulk modulus", "shear modulus", "lowest eigenvalue"}
+    matrix = np.array(found.details["reference"])
+    assert matrix[5, 5] == pytest.approx((matrix[0, 0] - matrix[0, 1]) / 2, rel=0.01)  # hexagonal
+    assert abs(matrix[2, 2] / matrix[0, 0] - 1) > 0.02
+
+
 def test_the_bulk_modulus_is_the_same_from_volumes_and_from_strains():
     from_volumes = values(measured("eos", fcc(), springs(), springs()))["bulk modulus"]
     from_strains = values(measured("elastic", fcc(), springs(), springs()))

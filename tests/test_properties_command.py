@@ -84,6 +84,13 @@ def test_another_model_another_answer(files):
     assert run("--properties", "relax", "--fmax", "0.05")[1]["from_cache"] == 0
 
 
+def test_without_phonopy_only_phonons_are_refused(files, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert run("--properties", "phonons") == (2, None)
+    assert "phonopy is not installed: pip install 'mlip-design[phonons]'" in capsys.readouterr().err
+    assert run("--properties", "all", structures=["molecules.xyz"])[0] == 0
+
+
 def computed() -> Counter:
     """How often a slow calculator has seen a formula."""
     log = Path("calls.log")
