@@ -312,7 +312,7 @@ def test_springs_hold_nothing_but_energy():
     ("changes", "message"),
     [
         ({"ensemble": "npt"}, "ensemble: 'npt' is neither nve nor langevin"),
-        ({"time_step": 0.0}, "time_step: 0.0 is not above 0"),
+        ({"time_step": 0.0}, "time_step: 0.0 is not a number above 0"),
         ({"temperature": -1.0}, "temperature: -1.0 is not a number of at least 0"),
         ({"temperature": float("nan")}, "temperature: nan"),
         ({"final_temperature": 500.0}, "final_temperature: nve has no thermostat"),

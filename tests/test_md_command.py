@@ -84,6 +84,7 @@ def test_what_failed_counts_in_survival_and_not_in_drift():
     measured = [measure(one, Protocol()) for one in (made(np.linspace(0, 0.002, 101)), ended)]
     assert measured[1]["time_to_failure"] == pytest.approx(0.45)
     assert (measured[1]["drift"], measured[1]["departure"]["bond"]) == (None, "C-O")
+    assert measure(made(np.zeros(50)), Protocol())["drift"] == 0
     summary = summarize(measured)
     assert (summary["survival"], summary["ended"], summary["departures"]) == (0.5, 1, 1)
     assert summary["drift"] == pytest.approx(1.0)
@@ -182,6 +183,9 @@ def test_one_trajectory_that_is_flat_is_enough():
     assert judge(steps, broken)["smooth"] is False and judge(steps, broken)["complete"] == 19
     early = [[made(wave, end=End(3, "hot"))], *([made(wave)] for _ in steps[1:])]
     assert judge(steps, early)["smooth"] is None
+    free = [[*same, made(np.zeros(100))] for same in smooth]
+    assert judge(steps, free)["smooth"] and judge(steps, free)["usable"] == 20
+    assert judge(steps, [[made(np.zeros(100))]] * 4)["smooth"] is None
     assert deviation(made([0.0, 0.002])) == pytest.approx(0.5)
 
 
@@ -189,9 +193,10 @@ def test_one_trajectory_that_is_flat_is_enough():
     ("words", "message"),
     [
         (["--steps", "0"], "must be at least 1"),
-        (["--picoseconds", "-1"], "steps: 0 is not above 0"),
+        (["--picoseconds", "-1"], "--picoseconds: -1 is not a time of at least one step of 0.5 fs"),
+        (["--picoseconds", "inf"], "--picoseconds: inf is not"),
         (["--steps", "5", "--picoseconds", "1"], "both say how long"),
-        (["--time-step", "0"], "time_step: 0.0 is not above 0"),
+        (["--time-step", "0"], "time_step: 0.0 is not a number above 0"),
         (["--ensemble", "npt"], "invalid choice: 'npt'"),
         (["--final-temperature", "500"], "nve has no thermostat"),
         (["--time-step-test", "--ensemble", "langevin"], "energy is conserved in nve only"),

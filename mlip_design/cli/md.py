@@ -50,12 +50,20 @@ def protocol_of(args: argparse.Namespace):
         said["final_temperature"] = None
     time_step = said.get("time_step", named.time_step)
     if args.picoseconds is not None and time_step > 0:
-        said["steps"] = max(round(1000 * args.picoseconds / time_step), 0)
+        said["steps"] = steps_of(args.picoseconds, time_step)
     if args.time_step_test and said.get("ensemble", named.ensemble) != "nve":
         raise ValueError("--time-step-test: energy is conserved in nve only; leave langevin and heating out")
     if args.time_step_test and args.dtype == "float32":
         raise ValueError("--time-step-test: rounding of float32 looks like jumps; leave --dtype out")
     return replace(named, relax=not args.no_relax, **said)
+
+
+def steps_of(picoseconds: float, time_step: float) -> int:
+    """Steps of so many fs in a time. Raises ValueError for one that has none, or no end."""
+    steps = 1000 * picoseconds / time_step
+    if not 1 <= steps < 1e12:
+        raise ValueError(f"--picoseconds: {picoseconds:g} is not a time of at least one step of {time_step:g} fs")
+    return round(steps)
 
 
 def add_md(groups: argparse._SubParsersAction) -> None:

@@ -63,7 +63,7 @@ def conservation(trajectory: Trajectory) -> tuple[float | None, float | None]:
     if len(times) < 3:
         return None, None
     energies = energies - energies.mean()
-    slope, offset = np.polynomial.Polynomial.fit(times, energies, 1).convert().coef[::-1]
+    slope, offset = np.polyfit(times, energies, 1)
     return float(slope), float(np.sqrt(np.mean((energies - offset - slope * times) ** 2)))
 
 

@@ -6,6 +6,7 @@ enough" (arXiv:2210.07237). Conservation of energy in NVE as a test of a potenti
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from mlip_design.dynamics.result import DynamicsError
@@ -53,10 +54,10 @@ class Protocol:
             raise DynamicsError("final_temperature: nve has no thermostat that heats; choose ensemble langevin")
         positive = ("time_step", "steps", "force_limit", "frame_interval", "bond_departure", "energy_change")
         for name in (*positive, "highest_temperature", "friction"):
-            if not getattr(self, name) > 0:
-                raise DynamicsError(f"{name}: {getattr(self, name)} is not above 0")
+            if not 0 < getattr(self, name) < inf:
+                raise DynamicsError(f"{name}: {getattr(self, name)} is not a number above 0")
         for name in ("temperature", "final_temperature", "relax_steps"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < float("inf"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < inf:
                 raise DynamicsError(f"{name}: {getattr(self, name)} is not a number of at least 0")
 
     def temperature_at(self, step: int) -> float:

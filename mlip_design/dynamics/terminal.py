@@ -126,7 +126,7 @@ def verdict(test: Mapping[str, Any]) -> list[str]:
         interval = test["slope_interval"]
         between = f" ({interval[0]:.2f} to {interval[1]:.2f}, 95 %)" if interval else ""
         lines.append(f"slope {test['slope']:.2f}{between}; 2 for a smooth potential, 0 for one that jumps")
-        lines.append(f"{test['flat']} of {test['complete']} trajectories are flat (slope of at most 1.5)")
+        lines.append(f"{test['flat']} of {test['usable']} trajectories are flat (slope of at most 1.5)")
     if test["smooth"]:
         lines.append(
             f"not seen: what changes the energy by less than {test['median_deviations'][-1]:.1g} meV/atom"

@@ -24,6 +24,8 @@ FACTORS = (2.0, 1.0, 0.5, 0.25)
 """Of the time step asked for."""
 FLATTEST = 1.5
 """Slope below which a trajectory is not called smooth."""
+ROUNDING = 1e-7
+"""meV/atom; a trajectory that deviates by less at the longest step, such as one of a free atom, tells nothing."""
 CONFIDENCE = 0.95
 
 
@@ -51,10 +53,12 @@ def protocols(protocol: Protocol) -> list[Protocol]:
 def judge(time_steps: Sequence[float], found: Sequence[Sequence[Trajectory]]) -> dict[str, Any]:
     """Verdict of the trajectories (one list a time step, fs, longest first): slopes, their mean and its interval.
 
-    smooth is None where no trajectory came to its end at every step, though all did at the smallest.
+    Only those that came to their end at every step, and whose energy changes at all, have a slope; smooth is None where
+    there are none, though none ended at the smallest step.
     """
     complete = [all(one.end is None for one in same) for same in zip(*found, strict=True)]
-    kept = [[one for one, whole in zip(same, complete, strict=True) if whole] for same in found]
+    usable = [whole and deviation(one) > ROUNDING for whole, one in zip(complete, found[0], strict=True)]
+    kept = [[one for one, counts in zip(same, usable, strict=True) if counts] for same in found]
     table = np.array([[deviation(one) for one in same] for same in kept]).reshape(len(time_steps), -1)
     slopes = fitted(np.log(time_steps), np.log(np.maximum(table, 1e-300)))
     n_broken = sum(one.end is not None for one in found[-1])
@@ -69,7 +73,8 @@ def judge(time_steps: Sequence[float], found: Sequence[Sequence[Trajectory]]) ->
         "deviations": table.T.tolist(),
         "median_deviations": np.median(table, axis=1).tolist() if len(slopes) else None,
         "flat": int((slopes <= FLATTEST).sum()),
-        "complete": int(sum(complete)),
+        "usable": sum(usable),
+        "complete": sum(complete),
         "trajectories": len(complete),
         "ended_at_smallest": n_broken,
     }
