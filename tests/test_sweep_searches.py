@@ -88,6 +88,14 @@ def test_ray_runs_trials(tmp_path):
     assert statuses(tmp_path) == {"0": "finished", "1": "finished"}
 
 
+def test_dynamics_as_an_objective(tmp_path):
+    brief = ["n_structures=1", "relax_steps=2", "picoseconds=0.005"]
+    words = ["callbacks=[default,dynamics]", *(f"callbacks.dynamics.{word}" for word in brief)]
+    words += ["objectives=[val/md/fluctuation,val/forces_mae]", "seed=1,2"]
+    assert sweep(tmp_path, *SEARCH, *words).status == 0
+    assert all(trial.values[0] > 0 for trial in trials(tmp_path))
+
+
 def test_blocks_of_the_usual_search(tmp_path):
     """`sweep=pareto` as it is: whatever blocks meet, a trial has the keys that they have."""
     inputs = [word for word in quick() if "n_neighbors" not in word]
@@ -107,6 +115,11 @@ BAD = {
     "cost": (["objectives=[cost/second]"], "did you mean cost/seconds?"),
     "constraint": (["hydra.sweeper.constraint={metric: val/f, percent: 5}"], "'val/f' is not measured"),
     "cadence": (["callbacks.bsct.every_n_epochs=3"], "BSCT is measured every 3 epochs, not after the last of 2"),
+    "no dynamics": (["objectives=[val/md/drift]"], "'val/md/drift' is not measured"),
+    "more is better": (
+        ["callbacks=[default,dynamics]", "objectives=[val/md/survival]"],
+        "'val/md/survival' is not measured",
+    ),
     "key": (["model.basis.widht=choice(1,2)"], "model.basis.widht: no such key or group; did you mean"),
     "block": (["model/basis=choice(bessel,gausian)"], "there is no 'gausian' (did you mean 'gaussian'?)"),
     "group": (["model/bases=choice(bessel,gaussian)"], "did you mean 'model/basis'?"),

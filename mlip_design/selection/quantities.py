@@ -39,6 +39,10 @@ KINDS = (
     ("smoothness", "FSD", "1/Å", 1, 1),
     ("force_jump", "force jump", "meV/Å", 1000, 1),
     ("energy_jump", "energy jump", "meV", 1000, 1),
+    ("drift", "drift", "meV/atom/ps", 1, 3),
+    ("fluctuation", "fluctuation", "meV/atom", 1, 3),
+    ("temperature_spike", "temperature spike", "K", 1, 0),
+    ("equivariance_error", "equivariance error", "meV/Å", 1000, 1),
     ("seconds_per_step", "time a step", "ms", 1000, 1),
     ("seconds", "time", "s", 1, 0),
     ("parameters", "parameters", "", 1, 0),
@@ -50,9 +54,7 @@ def quantity(metric: str) -> Quantity:
     group, _, key = metric.partition("/")
     for ending, name, unit, factor, digits in KINDS:
         if key.endswith(ending):
-            region = (
-                key.removesuffix(ending).removeprefix("bsct/").removeprefix("probe/").replace("_", " ").strip()
-            )
+            region = key.removesuffix(ending).rpartition("/")[2].replace("_", " ").strip()
             words = [group if group != "cost" else "", region, name]
             return Quantity(" ".join(filter(None, words)), unit, factor, digits)
     return Quantity(metric, "", 1, None)
