@@ -87,7 +87,10 @@ def test_monitors_and_arguments_are_checked_before_training(tmp_path):
         check_monitors({"best": best}, task)
     with pytest.raises(ValueError, match=r"measured every 2"):
         trainer_of(tmp_path, dynamics(every_n_epochs=2), best, max_epochs=2).fit(task, data)
-    for changes, message in (({"seeds": 0}, "seeds"), ({"time_step": 0.0}, "time_step: 0.0 is not a number above 0")):
+    for changes, message in (
+        ({"seeds": 0}, "seeds"),
+        ({"time_step": 0.0}, "time_step: 0.0 is not a number above 0"),
+    ):
         with pytest.raises(ValueError, match=message):
             dynamics(**changes)
     assert len(KEYS) == 5
