@@ -57,12 +57,12 @@ def errors(driver) -> list[str]:
 
 
 def requests(driver) -> list[str]:
-    """Addresses that were asked for, the data within pages left out."""
+    """Addresses that were asked for, the data within pages and the browser's own parts left out."""
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     urls = [
         event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
     ]
-    return [url for url in urls if not url.startswith(("data:", "blob:"))]
+    return [url for url in urls if not url.startswith(("data:", "blob:", "chrome:"))]
 
 
 def column(driver, heading: str, place: int = 0) -> list[str]:
