@@ -92,7 +92,7 @@ class BSCT(Callback):
 
     def check_cadence(self, trainer: pl.Trainer) -> None:
         """Raise ValueError if another callback monitors a key that is not measured whenever it looks."""
-        check_cadence(trainer, "bsct", self.every_n_epochs)
+        check_cadence(trainer, "bsct", "bsct", self.every_n_epochs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the validation scans; in an epoch that is not due, take back what an earlier one said."""

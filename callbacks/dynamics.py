@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.trainer.states import TrainerFn
 
 from callbacks.bsct import gather
-from callbacks.measured import check_cadence
-from callbacks.probe import move_before_averaging
-from callbacks.wandb_log import plot_over_epochs, wandb_loggers
+from callbacks.periodic import Periodic
 from mlip_design.dynamics.force_field import PotentialForces
 from mlip_design.dynamics.measure import measure, summarize
 from mlip_design.dynamics.protocol import Protocol
@@ -27,7 +23,7 @@ KEYS = (*(f"val/md/{name}" for name in MEASURES), "val/md/seconds")
 """What is logged."""
 
 
-class Dynamics(Callback):
+class Dynamics(Periodic):
     """Relax and simulate a few validation structures in NVE after validation; log medians and the share that survives.
 
     It runs in float64, whatever the training does, on the averaged weights: it moves before a callback that averages
@@ -37,6 +33,8 @@ class Dynamics(Callback):
     K, of the velocities at the start. time_step: fs. every_n_epochs: simulate after the validation of every n-th epoch;
     callbacks that monitor a value must keep the same cadence. max_atoms: that move at once.
     """
+
+    name, group, keys = "dynamics", "md", KEYS
 
     def __init__(
         self,
@@ -57,36 +55,15 @@ class Dynamics(Callback):
         )
         self.n_structures = n_structures
         self.seeds = list(range(1, seeds + 1))
-        self.every_n_epochs = every_n_epochs
+        super().__init__(every_n_epochs)
         self.max_atoms = max_atoms
         self.structures: list[Structure] = []
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Choose the structures, and a place before the callback that averages weights; check the company of others."""
-        if stage not in ("fit", "validate"):
-            return
+    def prepare(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose the structures."""
         dataset = trainer.datamodule.splits["val"]
         count = min(self.n_structures, len(dataset))
         self.structures = [dataset[index] for index in np.arange(count) * len(dataset) // count]
-        if stage == "fit":
-            check_cadence(trainer, "md", self.every_n_epochs)
-            move_before_averaging(self, trainer.callbacks)
-            for logger in wandb_loggers(trainer):
-                plot_over_epochs(logger, KEYS)
-
-    def logged(self, potential: Potential) -> list[str]:
-        """Names of all metrics of a validation."""
-        return list(KEYS)
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Simulate; in an epoch that is not due, take back what an earlier one said."""
-        if trainer.sanity_checking:
-            return
-        if trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self.measure(trainer, pl_module)
-        else:
-            for key in KEYS:
-                trainer.callback_metrics.pop(key, None)
 
     def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Simulate this rank's share of the structures, and log what sums up all."""

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from mlip_design.metrics import ENERGY_MAE, FORCES_MAE
+from mlip_design.metrics import ENERGY_MAE, EQUIVARIANCE_ERROR, FORCES_MAE
 from mlip_design.task import Task
 
 TRAINING = "train/loss"
@@ -25,6 +25,7 @@ def check_monitors(callbacks: Mapping[str, Callback], task: Task) -> None:
     metrics of its own has a method `logged(potential)` that lists them.
     """
     known = [*split_keys(task.splits["val"]), TRAINING]
+    known += [] if task.potential.equivariant else [EQUIVARIANCE_ERROR]
     for callback in callbacks.values():
         known += callback.logged(task.potential) if hasattr(callback, "logged") else []
     for name, callback in callbacks.items():
@@ -33,22 +34,22 @@ def check_monitors(callbacks: Mapping[str, Callback], task: Task) -> None:
                 raise ValueError(f"callbacks.{name}.{key}: {not_measured(metric, known)}")
 
 
-def check_cadence(trainer: pl.Trainer, group: str, every_n_epochs: int) -> None:
+def check_cadence(trainer: pl.Trainer, group: str, name: str, every_n_epochs: int) -> None:
     """Raise ValueError if a callback monitors a metric of a group that is not measured whenever it looks.
 
-    group: such as 'bsct', the name of the callback that measures it every so many epochs.
+    group: such as 'bsct' of 'val/bsct/...'. name: of the callback that measures it every so many epochs.
     """
     cadence = math.lcm(every_n_epochs, trainer.check_val_every_n_epoch or 1)
     for callback in trainer.callbacks:
         monitor = getattr(callback, "monitor", None) or ""
         if f"/{group}/" not in monitor:
             continue
-        name = type(callback).__name__
         period = callback.every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
         if period % cadence:
             raise ValueError(
-                f"callbacks: {name} looks at {monitor} every {period} epochs, but it is measured every {cadence} "
-                f"(callbacks.{group}.every_n_epochs, trainer.check_val_every_n_epoch); make the first a multiple"
+                f"callbacks: {type(callback).__name__} looks at {monitor} every {period} epochs, but it is measured "
+                f"every {cadence} (callbacks.{name}.every_n_epochs, trainer.check_val_every_n_epoch); make the first "
+                "a multiple"
             )
 
 

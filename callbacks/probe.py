@@ -8,12 +8,9 @@ from copy import deepcopy
 from functools import partial
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, WeightAveraging
-from pytorch_lightning.trainer.states import TrainerFn
 
 from callbacks.bsct import gather
-from callbacks.measured import check_cadence
-from callbacks.wandb_log import plot_over_epochs, wandb_loggers
+from callbacks.periodic import Periodic
 from mlip_design.bsct.probe.paths import Path
 from mlip_design.bsct.probe.walk import NoPathError, find_path, walk
 from mlip_design.evaluator import predict
@@ -24,7 +21,7 @@ KEYS = ("val/probe/energy_jump", "val/probe/force_jump", "val/probe/seconds")
 """What is logged: eV, eV/Å and s."""
 
 
-class Probe(Callback):
+class Probe(Periodic):
     """Walk a few validation structures along paths after validation, and log the largest jumps found.
 
     It runs in float64, whatever the training does, on the averaged weights: it moves before a callback that averages
@@ -37,6 +34,8 @@ class Probe(Callback):
     forward.
     """
 
+    name, group, keys = "probe", "probe", KEYS
+
     def __init__(
         self,
         structures: Sequence[int],
@@ -47,36 +46,15 @@ class Probe(Callback):
     ):
         self.structures = structures
         self.texts = paths
-        self.every_n_epochs = every_n_epochs
+        super().__init__(every_n_epochs)
         self.max_evaluations = max_evaluations
         self.max_atoms = max_atoms
         self.paths: dict[str, Path] = {}
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the paths, and a place before the callback that averages weights; check the company of others."""
-        if stage not in ("fit", "validate"):
-            return
+    def prepare(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the paths."""
         chosen = choose(trainer.datamodule.splits["val"], self.structures)
         self.paths = find_paths(chosen, self.texts, pl_module.potential.cutoff)
-        if stage == "fit":
-            check_cadence(trainer, "probe", self.every_n_epochs)
-            move_before_averaging(self, trainer.callbacks)
-            for logger in wandb_loggers(trainer):
-                plot_over_epochs(logger, KEYS)
-
-    def logged(self, potential: Potential) -> list[str]:
-        """Names of all metrics of a validation."""
-        return list(KEYS)
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Probe; in an epoch that is not due, take back what an earlier one said."""
-        if trainer.sanity_checking:
-            return
-        if trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self.measure(trainer, pl_module)
-        else:
-            for key in KEYS:
-                trainer.callback_metrics.pop(key, None)
 
     def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Walk this rank's share of the paths, and log the largest jumps of all."""
@@ -133,14 +111,6 @@ def find_paths(structures: dict[int, Structure], texts: Sequence[str], cutoff: f
             f"callbacks.probe: structures {list(structures)} of data.val have no path of {', '.join(texts)}"
         )
     return paths
-
-
-def move_before_averaging(callback: Callback, callbacks: list[Callback]) -> None:
-    """Put a callback before the first that averages weights, which swaps them back after validation."""
-    places = [place for place, other in enumerate(callbacks) if isinstance(other, WeightAveraging)]
-    if places and places[0] < callbacks.index(callback):
-        callbacks.remove(callback)
-        callbacks.insert(places[0], callback)
 
 
 def largest(jumps: Iterable[float]) -> float:

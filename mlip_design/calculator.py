@@ -12,9 +12,9 @@ from mlip_design.checkpoint import load_potential
 from mlip_design.graph import join_structures
 from mlip_design.pair_list import PairList
 from mlip_design.potential import Potential
+from mlip_design.precision import floating_point
 from mlip_design.structures import as_structure
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 SKIN = 0.5
 """Å. Atoms may move by half of it: some twenty steps of 0.5 fs at 300 K, for a quarter more candidates at 6 Å."""
 
@@ -73,10 +73,3 @@ class MLIPCalculator(Calculator):
         }
         if prediction.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[0].double().cpu().numpy())
-
-
-def floating_point(dtype: str | torch.dtype) -> torch.dtype:
-    """The torch type of a name. Raises ValueError for another than 'float32' and 'float64'."""
-    if isinstance(dtype, str) and dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    return DTYPES[dtype] if isinstance(dtype, str) else dtype

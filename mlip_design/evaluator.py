@@ -23,11 +23,11 @@ from mlip_design.checkpoint import load_potential
 from mlip_design.graph import batch_structures, in_batches
 from mlip_design.memory import keep_freed_memory
 from mlip_design.potential import Potential, UnknownElementError
+from mlip_design.precision import floating_point
 from mlip_design.stored_model import BEST, DESCRIPTION, WEIGHTS, model_files
 from mlip_design.structures import Structure
 
 PACKAGE = Path(__file__).parent
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 FAILURES = (CalculatorError, RuntimeError, ArithmeticError, ValueError)
 """What a calculator raises when it finds no answer for a structure; anything else is a mistake in it."""
 HASHED_OTHERWISE = ("mlip_design.", "torch.", "e3nn.")
@@ -94,7 +94,7 @@ class PotentialEvaluator:
         self.dtype = dtype
         self.max_atoms = max_atoms
         keep_freed_memory()
-        self.potential: Potential = load_potential(path, device, DTYPES[dtype], allow)
+        self.potential: Potential = load_potential(path, device, floating_point(dtype), allow)
         self.has_stress = self.potential.has_stress
 
     @cached_property

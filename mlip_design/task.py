@@ -39,9 +39,9 @@ class Task(pl.LightningModule):
         schedule: Callable,
         splits: dict[str, list[str]],
         model_config: dict,
-        regularizer: Callable[[Potential, AtomGraph, int], Tensor] | None = None,
-        rotate: bool = False,
-        seed: int = 0,
+        regularizer: Callable[[Potential, AtomGraph, int], Tensor] | None,
+        rotate: bool,
+        seed: int,
     ):
         super().__init__()
         if loss.stress_weight and not potential.has_stress:

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlip_design.calculator import SKIN, floating_point
+from mlip_design.calculator import SKIN
 from mlip_design.checkpoint import load_potential
 from mlip_design.graph import join_structures
 from mlip_design.pair_list import PairList
 from mlip_design.potential import Potential
+from mlip_design.precision import floating_point
 from mlip_design.structures import Structure
 
 try:

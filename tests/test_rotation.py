@@ -57,8 +57,11 @@ def test_rotations_are_proper_uniform_and_reproducible():
 
 def test_the_error_is_logged_where_there_is_one(tmp_path):
     settings = [*tiny_run.inputs(), "trainer.max_epochs=1"]
-    directed = tiny_run.run([*settings, "model.backbone.directions=1"], tmp_path / "directed")
+    watched = ["model.backbone.directions=1", "callbacks.checkpoint.monitor=val/equivariance_error"]
+    directed = tiny_run.run([*settings, *watched], tmp_path / "directed")
     assert directed.history[-1]["val/equivariance_error"] > 1e-4
+    with pytest.raises(ValueError, match="'val/equivariance_error' is not measured"):
+        tiny_run.run([*settings, watched[1]], tmp_path / "unmeasured")
     assert "val/equivariance_error" not in tiny_run.run(settings, tmp_path / "invariant").history[-1]
 
 

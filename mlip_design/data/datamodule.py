@@ -3,19 +3,17 @@
 from functools import partial
 
 import pytorch_lightning as pl
-import torch
 from torch.utils.data import DataLoader
 
 from mlip_design.data.batching import AtomBatchSampler
 from mlip_design.data.dataset import StructureDataset
 from mlip_design.graph import batch_structures
 from mlip_design.potential import Potential, Statistics
+from mlip_design.precision import floating_point
 from mlip_design.structures import StructureError
 
 EVALUATION_SPLITS = ("val", "val_new", "test", "test_new")
 """Splits a data module may have beside `train`; `_new` marks systems of which training saw no frame."""
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class StructureDataModule(pl.LightningDataModule):
@@ -44,9 +42,7 @@ class StructureDataModule(pl.LightningDataModule):
         self.max_atoms = max_atoms
         self.workers = workers
         self.seed = seed
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
-        self.dtype = DTYPES[dtype]
+        self.dtype = floating_point(dtype)
 
     def statistics(self) -> Statistics:
         """Reference energies, scale and mean number of neighbours of the training split."""

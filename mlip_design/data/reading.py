@@ -69,9 +69,14 @@ def is_whole(folder: Path) -> bool:
 
 def entries(path: Path, labels: Labels) -> Iterator[Entry]:
     """Entries of a file or store. Raises StructureError, naming the file, where it cannot be read on."""
+    yield from read_on(path, reader_of(path)(path, labels))
+
+
+def read_on(path: Path, found: Iterator[Entry]) -> Iterator[Entry]:
+    """What a reader finds in a file. Raises StructureError, naming the file, where it fails or finds nothing."""
     count = 0
     try:
-        for entry in reader_of(path)(path, labels):
+        for entry in found:
             yield entry
             count += 1
     except StructureError:

@@ -13,11 +13,10 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from mlip_design.data.formats.ase_files import read_ase, read_xyz
 from mlip_design.data.formats.contract import Entry, Labels, attempt
-from mlip_design.data.reading import entries, find_files, reader_of
+from mlip_design.data.reading import entries, find_files, read_on, reader_of
 from mlip_design.streams import streamed
 from mlip_design.structures import (
     Structure,
-    StructureError,
     available_labels,
     frames,
     from_atoms,
@@ -47,19 +46,12 @@ def frames_of(path: Path, labels: Labels) -> Iterator[Entry]:
     if reader not in (read_xyz, read_ase):
         yield from entries(path, labels)
         return
-    count = 0
-    try:
-        for fraction, read in atoms_of(path, is_xyz=reader is read_xyz):
-            where = f"{path}, frame {count}"
-            yield attempt(where, fraction, partial(structure_of, read, where, labels))
-            count += 1
-    except StructureError:
-        raise
-    except Exception as error:  # each reader has exceptions of its own
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StructureError(f"{path}: cannot be read on after {count} structures ({reason})") from error
-    if not count:
-        raise StructureError(f"{path}: holds no structures")
+    found = enumerate(atoms_of(path, is_xyz=reader is read_xyz))
+    named = ((f"{path}, frame {number}", fraction, read) for number, (fraction, read) in found)
+    yield from read_on(
+        path,
+        (attempt(where, fraction, partial(structure_of, read, where, labels)) for where, fraction, read in named),
+    )
 
 
 def atoms_of(path: Path, is_xyz: bool) -> Iterator[tuple[float, Callable[[], ase.Atoms]]]:
