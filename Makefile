@@ -1,5 +1,6 @@
 # make train [ARGS="model=baseline trainer.max_epochs=3"]   set up what is missing, then train
 # make test  [ARGS="-k config"]                             set up what is missing, then lint and test
+# make study                                                the study behind docs/evidence.md, or what is left of it
 # make lint, make clean                                     the checks of `make test` alone; remove all but runs
 # Needs Python 3.11 or newer with pip, gcc and make. Everything is installed into .venv.
 
@@ -7,10 +8,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: train test lint clean
+.PHONY: train test study lint clean
 
 train: .venv/installed
 	$(BIN)/python train.py $(ARGS)
+
+study: .venv/installed
+	$(BIN)/python -m studies $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from studies import finish, open_study, plan_of, space_of
+from search_studies import finish, open_study, plan_of, space_of
 
 
 @pytest.mark.parametrize(

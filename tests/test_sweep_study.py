@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
-from studies import finish, open_study, plan_of, run_of, space_of
+from search_studies import finish, open_study, plan_of, run_of, space_of
 
 from mlip_design.selection.pareto import hypervolume
 from mlip_design.sweep.space import Space

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
-from studies import finish, open_study, plan_of, run_of, space_of
+from search_studies import finish, open_study, plan_of, run_of, space_of
 
 from mlip_design.sweep.locks import Worker
 from mlip_design.sweep.study import Plan

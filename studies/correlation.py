@@ -1,0 +1,154 @@
+"""Correlation: which cheap number predicts how well a potential conserves energy in NVE?
+
+Over variants, each by the mean of its seeds: Spearman's rank correlation of a predictor with the drift and with the
+fluctuation of the total energy; the partial one given the force MAE (what a predictor knows beyond accuracy). 95 %
+intervals from variants drawn again. The number of parameters stands for a predictor that should know nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlip_design.selection.statistics import N_RESAMPLES, rho
+from studies.figures import panels
+from studies.records import QUANTITIES, Records, over_seeds, table
+
+TARGETS = ("drift", "fluctuation")
+GIVEN = "test_new/forces_mae"
+PREDICTORS = {
+    "full_smoothness": "scans",
+    "windowed_smoothness": "scans",
+    "force_jump": "probe",
+    "energy_jump": "probe",
+    "jacobian_asymmetry": "derivatives",
+    "hessian_norm": "derivatives",
+    "test_new/forces_mae": None,
+    "test_new/energy_mae_per_atom": None,
+    "parameters": None,
+}
+"""Predictor -> the instrument that it takes; None where training leaves it."""
+EXPLAINED = 1e-9
+"""Share of variance of ranks below which all is explained, but for rounding."""
+
+
+def analyse(records: Records) -> dict[str, Any]:
+    """Facts, ready for JSON."""
+    names = (*dict.fromkeys((*PREDICTORS, *TARGETS)), "survival")
+    values = {variant: {name: over_seeds(runs, name).mean for name in names} for variant, runs in records.items()}
+    complete = {v: row for v, row in values.items() if np.isfinite([row[name] for name in names]).all()}
+    points = np.array([[row[name] for name in names] for row in complete.values()])
+    column = {name: points[:, place] for place, name in enumerate(names)}
+    seconds = {
+        instrument: float(np.median([one.seconds[instrument] for runs in records.values() for one in runs]))
+        for instrument in ("scans", "probe", "derivatives", "dynamics")
+    }
+    return {
+        "variants": complete,
+        "left_out": sorted(set(values) - set(complete)),
+        "seconds": seconds,
+        "correlations": {
+            target: {
+                name: {
+                    "plain": with_interval(np.stack([column[name], column[target]], axis=-1)),
+                    "partial": None
+                    if name == GIVEN
+                    else with_interval(np.stack([column[name], column[target], column[GIVEN]], axis=-1)),
+                }
+                for name in PREDICTORS
+            }
+            for target in TARGETS
+        },
+    }
+
+
+def with_interval(points: np.ndarray) -> dict[str, float] | None:
+    """Correlation of the first two columns of (n_points, 2), or partial given the third of (n_points, 3).
+
+    None where a column is constant, or where the third leaves nothing of another to explain.
+    """
+    if not np.ptp(points, axis=0).all() or not np.isfinite(whole := correlations(points[None])[0]):
+        return None
+    n = len(points)
+    drawn = points[np.random.default_rng(0).integers(n, size=(N_RESAMPLES, n))]
+    drawn = drawn[np.ptp(drawn, axis=1).all(axis=-1)]
+    found = correlations(drawn)
+    low, high = np.nanpercentile(found, (2.5, 97.5))
+    return {"rho": float(whole), "low": float(low), "high": float(high)}
+
+
+def correlations(samples: np.ndarray) -> np.ndarray:
+    """Spearman's rho of (n_samples, n_points, 2), or its partial form for a third column: (n_samples,)."""
+    xy = rho(samples[..., [0, 1]])
+    if samples.shape[-1] == 2:
+        return xy
+    xz, yz = rho(samples[..., [0, 2]]), rho(samples[..., [1, 2]])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = (1 - xz**2) * (1 - yz**2)
+        return np.where(left > EXPLAINED, (xy - xz * yz) / np.sqrt(left), np.nan)
+
+
+def draw(facts: dict[str, Any], path: Path) -> None:
+    """The drift over every predictor."""
+    figure, drawn = panels(len(PREDICTORS))
+    for axes, name in zip(drawn, PREDICTORS, strict=True):
+        x = np.array([row[name] for row in facts["variants"].values()]) * QUANTITIES[name].factor
+        y = np.array([row["drift"] for row in facts["variants"].values()])
+        axes.plot(x, y, "o", alpha=0.7)
+        axes.set(xlabel=QUANTITIES[name].heading, ylabel=QUANTITIES["drift"].heading, yscale="log")
+        if (x > 0).any() and x.max() > 100 * x[x > 0].min():
+            axes.set_xscale("symlog", linthresh=float(x[x > 0].min()))
+        found = facts["correlations"]["drift"][name]["plain"]
+        axes.set_title("constant" if found is None else f"ρ = {found['rho']:.2f}", fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+def text(facts: dict[str, Any]) -> str:
+    """Tables and the sentence."""
+    rows = []
+    for name, instrument in PREDICTORS.items():
+        cost = facts["seconds"][instrument] / facts["seconds"]["dynamics"] if instrument else 0.0
+        cells = [
+            words(facts["correlations"][target][name][kind]) for target in TARGETS for kind in ("plain", "partial")
+        ]
+        rows.append([QUANTITIES[name].heading, *cells, f"{100 * cost:.0f} %" if instrument else "0"])
+    headings = ["predictor", "drift", "given force MAE", "fluctuation", "given force MAE", "cost of that of MD"]
+    shown = [*PREDICTORS, *TARGETS, "survival"]
+    variants = [
+        [name, *(QUANTITIES[key].text(row[key]) for key in dict.fromkeys(shown))]
+        for name, row in sorted(facts["variants"].items(), key=lambda pair: pair[1]["drift"])
+    ]
+    left = f"\n\nLeft out, without every number: {', '.join(facts['left_out'])}." if facts["left_out"] else ""
+    return "\n\n".join(
+        [
+            f"{len(facts['variants'])} variants.{left}",
+            table(headings, rows),
+            *(sentence(facts, target) for target in TARGETS),
+            "All variants, lowest drift first:",
+            table(["variant", *(QUANTITIES[key].heading for key in dict.fromkeys(shown))], variants),
+        ]
+    )
+
+
+def words(found: dict[str, float] | None) -> str:
+    """A correlation with its interval."""
+    return "–" if found is None else f"{found['rho']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
+
+
+def sentence(facts: dict[str, Any], target: str) -> str:
+    """Which predictors are clear of 0, and which is strongest."""
+    found = {name: row["plain"] for name, row in facts["correlations"][target].items() if row["plain"]}
+    clear = [name for name, one in ordered(found) if one["low"] * one["high"] > 0]
+    what = QUANTITIES[target].heading.partition(",")[0]
+    if not clear:
+        return f"No predictor's correlation with the {what} is clear of 0."
+    best = clear[0]
+    rest = ", ".join(QUANTITIES[name].heading.partition(",")[0] for name in clear[1:])
+    first = f"Of the {what}, {QUANTITIES[best].heading.partition(',')[0]} says most, ρ = {words(found[best])}"
+    return f"{first}; clear of 0 as well: {rest}." if rest else f"{first}; no other is clear of 0."
+
+
+def ordered(found: dict[str, dict[str, float]]) -> Sequence[tuple[str, dict[str, float]]]:
+    """By strength."""
+    return sorted(found.items(), key=lambda pair: -abs(pair[1]["rho"]))

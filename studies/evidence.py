@@ -1,0 +1,61 @@
+"""docs/evidence.md: facts, figures and sentences of all studies, written from their JSON alone."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from studies import correlation, factorial, ladder, value
+
+STUDIES: dict[str, ModuleType] = {
+    "ladder": ladder,
+    "factorial": factorial,
+    "correlation": correlation,
+    "value": value,
+}
+TITLES = {
+    "ladder": "Ladder: does each step help, and what comes after",
+    "factorial": "Factorial: which remedy does what",
+    "correlation": "Correlation: which cheap number predicts NVE stability",
+    "value": "Value: how stable are the picks",
+}
+INTRODUCTION = """# Evidence: does smoothness in the loop give stable simulations?
+
+Written by `python -m studies` from the JSON files in [evidence/](evidence); do not edit. FSD is the force smoothness
+deviation of BSCT ([bsct.md](bsct.md)), away from equilibrium: without the frames within 0.1 Å of it. Unless said
+otherwise ± is half of a 95 % interval over seeds (Student), and force constants, jumps and dynamics are those of
+molecules that neither training nor validation has ([dynamics.md](dynamics.md), [probe.md](probe.md)).
+"""
+
+
+def write(folder: Path) -> Path:
+    """Write evidence.md beside the folder of the JSON files."""
+    cost = load(folder, "cost")
+    parts = [INTRODUCTION, cost_text(cost)]
+    for name, study in STUDIES.items():
+        facts = load(folder, name)
+        study.draw(facts, folder / f"{name}.png")
+        about = study.__doc__.partition("\n\n")[2].strip()
+        parts.append(
+            f"## {TITLES[name]}\n\n{about}\n\n{study.text(facts)}\n\n![{TITLES[name]}](evidence/{name}.png)\n"
+        )
+    path = folder.parent / "evidence.md"
+    path.write_text("\n".join(parts), encoding="utf-8")
+    return path
+
+
+def load(folder: Path, name: str) -> dict[str, Any]:
+    """The facts of a study."""
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def cost_text(cost: dict[str, Any]) -> str:
+    """What it was made on, and what it took."""
+    lines = [
+        f"{cost['runs']} trainings of {cost['epochs']} epochs on {cost['structures']:,} structures (GFN2-xTB, in the "
+        f"package), {cost['training_hours']:.1f} hours, and {cost['measuring_hours']:.1f} hours of measuring, both "
+        f"summed over processes of one thread; {cost['machine']}; torch {cost['torch']}.",
+    ]
+    if cost["unfinished"]:
+        lines.append(f"Without result: {', '.join(cost['unfinished'])}.")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,133 @@
+"""The same instruments on every trained run; what they say is kept in measured.json of its folder.
+
+All of them look at the best epoch's averaged weights in float64, with one thread, and note the seconds they took.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mlip_design.bsct.predict import Model
+from mlip_design.bsct.probe.result import NoPredictionError
+from mlip_design.bsct.probe.walk import find_path, walk
+from mlip_design.bsct.result import finite
+from mlip_design.bsct.scoring import score
+from mlip_design.bsct.symmetry import force_jacobian
+from mlip_design.data.bundled import bundled_path
+from mlip_design.data.sources import bundled
+from mlip_design.dynamics.force_field import force_field_of
+from mlip_design.dynamics.measure import measure, summarize
+from mlip_design.dynamics.protocol import Protocol
+from mlip_design.dynamics.simulate import relax_all, simulate
+from mlip_design.evaluator import PotentialEvaluator
+from mlip_design.files import replacing
+from mlip_design.processes import Processes
+from mlip_design.structures import Structure
+
+RECORD = "measured.json"
+SCAN_SETS = ("scans_val.tar.xz", "scans_test.tar.xz")
+KEYS = ("full_smoothness", "compress_smoothness", "stretch_smoothness", "windowed_smoothness", "full_energy_mae")
+N_PROBED, N_DIFFERENTIATED = 3, 5
+MAX_EVALUATIONS = 2000
+"""Of the probe, along one path."""
+PROTOCOL = Protocol(steps=1000)
+"""NVE at 300 K in steps of 0.5 fs for 0.5 ps."""
+
+
+@cache
+def new_molecules() -> list[Structure]:
+    """One structure of every molecule that neither training nor validation has."""
+    frames = bundled()["test_new"]
+    numbers = [frames[index].numbers for index in range(len(frames))]
+    return [frames[i] for i in range(len(frames)) if i == 0 or not np.array_equal(numbers[i], numbers[i - 1])]
+
+
+def scans(evaluator: PotentialEvaluator) -> dict[str, Any]:
+    """BSCT on the bundled scans: key -> its value for every system, with that of zero forces."""
+    systems = {}
+    for name in SCAN_SETS:
+        systems |= score(Model(evaluator.name), bundled_path(name)).facts["systems"]
+    keys = [*KEYS, *(f"zero_{key}" for key in KEYS if not key.startswith("full_energy"))]
+    return {key: [system.get(key) for system in systems.values()] for key in keys} | {"systems": list(systems)}
+
+
+def probe(evaluator: PotentialEvaluator) -> dict[str, Any]:
+    """Largest jumps while two neighbours exchange rank and while one crosses the cutoff; eV and eV/Å."""
+    energy, force, evaluations, unfinished = 0.0, 0.0, 0, 0
+    for structure in new_molecules()[:N_PROBED]:
+        for kind in ("swap", "cutoff"):
+            try:
+                found = walk(evaluator, find_path(structure, kind, evaluator.potential.cutoff), MAX_EVALUATIONS)
+            except NoPredictionError:
+                unfinished += 1
+                continue
+            energy, force = max(energy, found.largest_energy_jump), max(force, found.largest_force_jump)
+            evaluations, unfinished = evaluations + found.probe.n_evaluations, unfinished + found.probe.exhausted
+    return {"energy_jump": energy, "force_jump": force, "evaluations": evaluations, "unfinished": unfinished}
+
+
+def derivatives(evaluator: PotentialEvaluator) -> dict[str, Any]:
+    """Of J = dF/dx: asymmetry, dimensionless, and largest singular value, eV/Å^2; means over molecules."""
+    asymmetries, norms = [], []
+    for structure in new_molecules()[:N_DIFFERENTIATED]:
+        jacobian = force_jacobian(evaluator, structure)
+        asymmetries.append(np.linalg.norm(jacobian - jacobian.T) / (2 * np.linalg.norm(jacobian)))
+        norms.append(np.linalg.norm(jacobian, 2))
+    return {"jacobian_asymmetry": float(np.mean(asymmetries)), "hessian_norm": float(np.mean(norms))}
+
+
+def dynamics(evaluator: PotentialEvaluator) -> dict[str, Any]:
+    """`summarize` of the dynamics of the new molecules."""
+    return simulated(evaluator, new_molecules(), PROTOCOL)
+
+
+def simulated(
+    evaluator: PotentialEvaluator, structures: Sequence[Structure], protocol: Protocol
+) -> dict[str, Any]:
+    """`summarize` of one trajectory of every structure."""
+    forces = force_field_of(evaluator)
+    starts = relax_all(forces, dict(enumerate(structures)), protocol, evaluator.max_atoms)
+    found = simulate(forces, starts, protocol, [1], evaluator.max_atoms)
+    return summarize([measure(trajectory, protocol) for trajectory in found])
+
+
+INSTRUMENTS: dict[str, Callable[[PotentialEvaluator], dict[str, Any]]] = {
+    "scans": scans,
+    "probe": probe,
+    "derivatives": derivatives,
+    "dynamics": dynamics,
+}
+
+
+def measure_all(folders: Sequence[Path], workers: int) -> None:
+    """Measure what has not been measured of finished runs, `workers` at a time."""
+    waiting = [(folder,) for folder in folders if set(known(folder)) < set(INSTRUMENTS)]
+    shown = tqdm(total=len(waiting), desc="measure", leave=False, disable=None, file=sys.stdout)
+    with shown, Processes(min(workers, max(len(waiting), 1))) as processes:
+        for _ in processes.spread(measure_run, waiting):
+            shown.update()
+
+
+def measure_run(folder: Path) -> None:
+    """Put the instruments on a run that have not been there, each kept as soon as it is done."""
+    evaluator, found = PotentialEvaluator(folder), known(folder)
+    for name, instrument in INSTRUMENTS.items():
+        if name not in found:
+            started = time.perf_counter()
+            found[name] = instrument(evaluator)
+            found[name]["seconds"] = time.perf_counter() - started
+            with replacing(folder / RECORD) as file:
+                json.dump(finite(found), file)
+
+
+def known(folder: Path) -> dict[str, Any]:
+    """Instrument -> what it said of a run; empty where none was put on it."""
+    path = folder / RECORD
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

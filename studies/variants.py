@@ -1,0 +1,63 @@
+"""What is trained: name of a variant, as tables show it -> overrides of `train.py`."""
+
+LADDER = {name: [f"model={name}"] for name in ("baseline", "diff_knn", "temperature", "smooth_attn")}
+"""The paper's three steps, one after the other (arXiv:2602.04861)."""
+
+FACTORS = {
+    "neighbours": ("hard kNN", "differentiable kNN"),
+    "temperature": ("tau 1", "tau > 1"),
+    "basis": ("narrow", "broad"),
+}
+"""Factor -> its low and its high level."""
+LEVELS = (
+    ("model/neighbors=hard_knn", "model/neighbors=diff_knn"),
+    ("model/attention=softmax", "model/attention=temperature"),
+    ("model.basis.n_basis=256", "model.basis.n_basis=32"),
+)
+CELLS = {
+    (0, 0, 0): "baseline",
+    (1, 0, 0): "diff_knn",
+    (1, 1, 0): "temperature",
+    (0, 1, 0): "hard, tau",
+    (0, 0, 1): "hard, broad",
+    (0, 1, 1): "hard, tau, broad",
+    (1, 0, 1): "diff, broad",
+    (1, 1, 1): "diff, tau, broad",
+}
+"""Levels of the factors, 0 low and 1 high -> variant; three of them are rungs of the ladder."""
+FACTORIAL = {
+    name: ["model=baseline", *(pair[level] for pair, level in zip(LEVELS, levels, strict=True))]
+    for levels, name in CELLS.items()
+    if name not in LADDER
+}
+
+BEYOND = {
+    "polynomial envelope": ["model=smooth_attn", "model/envelope=polynomial"],
+    "adaptive cutoff": ["model=smooth_attn", "model/neighbors=adaptive_cutoff"],
+    "curvature penalty": ["model=smooth_attn", "regularizer=curvature"],
+    "equivariant": ["model=equivariant"],
+    "invariant": ["model=invariant"],
+}
+"""What may come after the last rung."""
+
+OTHERS = {
+    "ReLU": ["model=relu"],
+    "direct forces": ["model=smooth_attn", "model/readout=direct"],
+    "direct forces, baseline": ["model=baseline", "model/readout=direct"],
+    "smooth_attn, hard kNN": ["model=smooth_attn", "model/neighbors=hard_knn"],
+    "radius": ["model=smooth_attn", "model/neighbors=radius"],
+    "no envelope": ["model=smooth_attn", "model/neighbors=radius", "model/envelope=none"],
+    "cosine envelope": ["model=smooth_attn", "model/envelope=cosine"],
+    "sigmoid attention": ["model=smooth_attn", "model/attention=sigmoid"],
+    "linear attention": ["model=smooth_attn", "model/attention=linear"],
+    "angular attention": ["model=smooth_attn", "model/attention=angular"],
+    "Bessel basis": ["model=smooth_attn", "model/basis=bessel"],
+    "Bernstein basis": ["model=smooth_attn", "model/basis=bernstein"],
+    "equivariant, hard kNN": ["model=equivariant", "model/neighbors=hard_knn"],
+    "invariant, hard kNN": ["model=invariant", "model/neighbors=hard_knn"],
+}
+"""One seed each, for the correlation alone: good ones and bad ones of every kind of block."""
+
+N_SEEDS = 3
+SEEDED = {**LADDER, **FACTORIAL, **BEYOND}
+VARIANTS = {**SEEDED, **OTHERS}

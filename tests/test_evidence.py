@@ -1,0 +1,200 @@
+"""The studies find what was planted in the numbers of runs, and write it down; their instruments work on a real run."""
+
+import json
+import re
+from pathlib import Path
+
+import ase
+import numpy as np
+import pytest
+import tiny_run
+from ase.neighborlist import neighbor_list
+from run_records import write_record
+
+from mlip_design.arguments import check_arguments
+from mlip_design.dynamics.protocol import Protocol
+from studies import correlation, evidence, factorial, ladder, measuring, value
+from studies.__main__ import cost, save
+from studies.measuring import KEYS, RECORD
+from studies.records import load
+from studies.training import plan
+from studies.variants import CELLS, FACTORS, LADDER, N_SEEDS, SEEDED, VARIANTS
+
+N_SCANS = 12
+FSD = "full_smoothness"
+
+
+def write_study(folder: Path, numbers, names=tuple(VARIANTS)) -> list:
+    """Runs of variants as if trained and measured. numbers: (variant, seed) -> changes of what was measured."""
+    trainings = plan(folder, names, N_SEEDS, [])
+    rng = np.random.default_rng(0)
+    rough = rng.uniform(0.8, 1.2, N_SCANS)
+    rough /= rough.mean()
+    for training in trainings:
+        said = {FSD: 40.0, "force_mae": 0.2, "drift": 0.1, "force_jump": 0.0, "survival": 1.0} | numbers(
+            training.label, training.seed
+        )
+        metrics = {f"{split}/forces_mae": said["force_mae"] for split in ("val", "test", "test_new")}
+        metrics |= {f"{split}/energy_mae_per_atom": 0.01 for split in ("test", "test_new")}
+        metrics |= {"val/bsct/full_smoothness": said[FSD]}
+        write_record(training.folder, training.overrides, seed=training.seed, metrics=metrics)
+        scans = {key: (said[FSD] * rough).tolist() for key in KEYS}
+        scans |= {f"zero_{key}": [50.0] * N_SCANS for key in KEYS[:4]}
+        measured = {
+            "scans": {**scans, "seconds": 2.0},
+            "probe": {"force_jump": said["force_jump"], "energy_jump": said["force_jump"] / 10, "seconds": 1.0},
+            "derivatives": {"jacobian_asymmetry": 1e-9 * rng.random(), "hessian_norm": 50.0, "seconds": 1.0},
+            "dynamics": {"drift": said["drift"], "fluctuation": said["drift"], "survival": said["survival"]}
+            | {"largest_drift": said["drift"], "seconds": 10.0},
+        }
+        (training.folder / RECORD).write_text(json.dumps(measured))
+        simulated = {"survival": 1.0, "drift": said["drift"], "largest_drift": said["drift"], "fluctuation": 0.1}
+        (training.folder / value.RECORD).write_text(json.dumps({"molecules": simulated, "crystals": simulated}))
+    return trainings
+
+
+def planted(label: str, seed: int) -> dict:
+    """The basis takes 30 1/Å from the FSD, and 10 more of it with differentiable neighbours; these end the jumps."""
+    levels = {name: levels for levels, name in CELLS.items()}.get(label, (1, 1, 1))
+    signs = 2 * np.array(levels) - 1
+    fsd = 60.0 - 15 * signs[2] - 5 * signs[0] * signs[2] + seed
+    return {FSD: fsd, "drift": 1e-4 if levels[0] else 1.0, "force_jump": 0.0 if levels[0] else 0.3}
+
+
+def test_factorial_finds_the_planted_effects(tmp_path):
+    facts = factorial.analyse(load(write_study(tmp_path, planted)))
+    effects = {name: row[FSD]["mean"] for name, row in facts["effects"].items()}
+    expected = dict.fromkeys(effects, 0.0) | {"basis": -30.0, "neighbours × basis": -10.0}
+    assert effects == pytest.approx(expected, abs=1e-9)
+    assert facts["effects"]["neighbours"]["drift"]["mean"] == pytest.approx(-4)
+    said = factorial.text(facts)
+    assert "FSD, 1/Å: the largest effect is that of basis, -30.0" in said
+    assert "tau > 1" in said
+
+
+def test_factorial_has_an_interval_that_knows_the_noise_of_seeds(tmp_path):
+    facts = factorial.analyse(load(write_study(tmp_path, lambda label, seed: {FSD: hash((label, seed)) % 50})))
+    assert all(row[FSD]["low"] < row[FSD]["mean"] < row[FSD]["high"] for row in facts["effects"].values())
+
+
+def test_ladder_judges_steps_by_the_same_scans(tmp_path):
+    fsd = {"baseline": 90.0, "diff_knn": 60.0, "temperature": 60.0, "smooth_attn": 65.0}
+    records = load(write_study(tmp_path, lambda label, seed: {FSD: fsd.get(label, 60.0)}))
+    facts = ladder.analyse(records)
+    verdicts = {step["after"]: step[FSD]["verdict"] for step in facts["steps"]}
+    assert verdicts["diff_knn"] == "lower"
+    assert verdicts["temperature"] == "unclear"
+    assert verdicts["smooth_attn"] == "higher"
+    assert facts["ratios"]["FSD"]["ratio"] == pytest.approx(65 / 90)
+    said = ladder.text(facts)
+    assert "| zero forces | 50.0 |" in said
+    assert "- FSD: 0.722 of `baseline`, asked: at most 0.45: **no**" in said
+    assert "force jump of `smooth_attn` over all seeds: 0 eV/Å, asked: none: **yes**" in said
+
+
+def test_correlation_tells_a_predictor_from_its_shadow(tmp_path):
+    order = {name: place for place, name in enumerate(VARIANTS)}
+
+    def numbers(label, seed):
+        error = 0.1 + 0.01 * order[label]
+        return {"force_mae": error, FSD: 100 * error + order[label] % 2, "drift": error**3}
+
+    facts = correlation.analyse(load(write_study(tmp_path, numbers)))
+    assert len(facts["variants"]) == len(VARIANTS) >= 20
+    drift = facts["correlations"]["drift"]
+    assert drift["test_new/forces_mae"]["plain"]["rho"] == pytest.approx(1)
+    assert drift[FSD]["plain"]["rho"] > 0.95
+    assert drift["test_new/forces_mae"]["partial"] is None
+    assert drift["force_jump"]["plain"] is None  # all alike
+    noise = drift["jacobian_asymmetry"]["plain"]
+    assert noise["low"] < 0 < noise["high"]
+    assert "Of the NVE drift, force MAE (new) says most" in correlation.text(facts)
+
+
+def test_partial_correlation_is_what_is_left_beyond_accuracy():
+    rng = np.random.default_rng(1)
+    error, own = rng.random((2, 400))
+    target = error + own
+    shadow = np.stack([error + 0.3 * rng.random(400), target, error], axis=-1)
+    real = np.stack([own, target, error], axis=-1)
+    assert abs(correlation.with_interval(shadow)["rho"]) < 0.15
+    assert correlation.with_interval(real)["rho"] > 0.9
+
+
+def test_value_picks_by_accuracy_by_smoothness_and_by_the_rules(tmp_path):
+    said = {"ReLU": {"force_mae": 0.05, FSD: 55.0, "drift": 9.0}, "radius": {"force_mae": 0.8, FSD: 1.0}}
+    said["equivariant"] = {"force_mae": 0.06, FSD: 20.0}
+    facts = value.analyse(load(write_study(tmp_path, lambda label, seed: said.get(label, {}))))
+    picked = {rule: row["variant"] for rule, row in facts["picks"].items()}
+    assert picked["force MAE alone"] == "ReLU"
+    assert picked["FSD alone"] == "radius"
+    assert picked["rule `knee`"] == "equivariant"
+    assert picked["no choice"] == "baseline"
+    assert facts["picks"]["force MAE alone"]["molecules"]["drift"] == 9.0
+
+
+def test_everything_is_written_from_json_alone(tmp_path):
+    trainings = write_study(tmp_path / "study", planted)
+    records, folder = load(trainings), tmp_path / "docs" / "evidence"
+    for name, study in evidence.STUDIES.items():
+        save(folder / f"{name}.json", study.analyse(records))
+    save(folder / "cost.json", cost(trainings, records))
+    page = evidence.write(folder).read_text()
+    assert page.count("\n## ") == len(evidence.STUDIES)
+    assert all((folder / f"{name}.png").stat().st_size > 1000 for name in evidence.STUDIES)
+    assert not re.search(r"\bnan\b", page)
+    assert page == evidence.write(folder).read_text()
+
+
+@pytest.mark.parametrize("training", plan(Path("out"), list(VARIANTS), 1, []), ids=lambda training: training.label)
+def test_every_variant_is_a_configuration_that_exists(training, tmp_path):
+    config = tiny_run.compose(training.overrides, tmp_path)
+    check_arguments(config)
+    assert (
+        config.callbacks.bsct.every_n_epochs == config.callbacks.probe.every_n_epochs == config.trainer.max_epochs
+    )
+
+
+def test_seeds_come_one_after_the_other_and_the_ladder_is_part_of_the_factorial(tmp_path):
+    trainings = plan(tmp_path, list(VARIANTS), N_SEEDS, ["trainer.max_epochs=1"])
+    assert [one.seed for one in trainings] == sorted(one.seed for one in trainings)
+    assert len(trainings) == N_SEEDS * len(SEEDED) + len(VARIANTS) - len(SEEDED)
+    assert len({one.folder for one in trainings}) == len(trainings)
+    assert set(CELLS.values()) & set(LADDER) == {"baseline", "diff_knn", "temperature"}
+    assert len(CELLS) == 2 ** len(FACTORS)
+
+
+def test_the_instruments_measure_a_run_once(tmp_path, monkeypatch):
+    tiny_run.run([*tiny_run.inputs(), "model=smooth_attn", "logger=none"], tmp_path)
+    monkeypatch.setattr(measuring, "SCAN_SETS", ("scans_test.tar.xz",))
+    monkeypatch.setattr(measuring, "PROTOCOL", Protocol(steps=10, relax_steps=2))
+    measuring.measure_run(tmp_path)
+    found = measuring.known(tmp_path)
+    assert set(found) == set(measuring.INSTRUMENTS)
+    assert found["probe"]["force_jump"] == 0
+    assert found["derivatives"]["jacobian_asymmetry"] < 1e-6
+    assert found["derivatives"]["hessian_norm"] > 1
+    assert found["dynamics"]["trajectories"] == len(measuring.new_molecules()) == 20
+    assert len(found["scans"][FSD]) == len(found["scans"]["systems"]) > 10
+    before = (tmp_path / RECORD).read_bytes()
+    measuring.measure_run(tmp_path)
+    assert (tmp_path / RECORD).read_bytes() == before
+
+
+def test_crystals_are_what_they_are_called():
+    found = value.crystals()
+    assert {name: len(one.numbers) for name, one in found.items()} == {
+        "diamond": 64,
+        "dry ice": 24,
+        "solid nitrogen": 16,
+    }
+    for name, bond, count in (("diamond", 1.545, 128), ("dry ice", 1.16, 16), ("solid nitrogen", 1.097, 8)):
+        one = found[name]
+        distances = neighbor_list("d", as_atoms(one), 1.7)
+        assert np.sort(distances)[: 2 * count] == pytest.approx(bond, abs=0.01), name
+        assert len(distances) == 2 * count, name
+
+
+def as_atoms(structure) -> ase.Atoms:
+    """As ASE has it."""
+    return ase.Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
