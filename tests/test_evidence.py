@@ -172,7 +172,7 @@ def test_the_instruments_measure_a_run_once(tmp_path, monkeypatch):
     found = measuring.known(tmp_path)
     assert set(found) == set(measuring.INSTRUMENTS)
     assert found["probe"]["force_jump"] == 0
-    assert found["derivatives"]["jacobian_asymmetry"] < 1e-6
+    assert found["derivatives"]["jacobian_asymmetry"] < 1e-4
     assert found["derivatives"]["hessian_norm"] > 1
     assert found["dynamics"]["trajectories"] == len(measuring.new_molecules()) == 20
     assert len(found["scans"][FSD]) == len(found["scans"]["systems"]) > 10
