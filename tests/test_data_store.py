@@ -2,67 +2,28 @@
 
 import json
 import os
-import pickle
 import signal
 import tempfile
-import tracemalloc
 from multiprocessing import get_context
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
-import tiny_run
-import torch
-from ase.build import bulk
 from data_files import aselmdb_row, mptrj_frame, spice_group, waters, write_aselmdb, write_mptrj, write_spice
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import same, stored, written
 
 from mlip_design import cli
-from mlip_design.checkpoint import load_potential
-from mlip_design.data import store_writer
-from mlip_design.data.datamodule import StructureDataModule
-from mlip_design.data.dataset import StructureDataset
+from mlip_design.data import reading, store_writer
 from mlip_design.data.formats.contract import Entry, Labels
-from mlip_design.data.prepare import Prepared, prepare
 from mlip_design.data.reading import entries
-from mlip_design.data.sources import from_store, split_by_group
-from mlip_design.data.store import is_store, names_of, open_store
+from mlip_design.data.store import names_of, open_store
 from mlip_design.data.store_writer import StoreWriter, new_store
-from mlip_design.graph import batch_structures
-from mlip_design.structures import Structure, StructureError, from_atoms
+from mlip_design.structures import Structure, StructureError
 
 FORK = get_context("fork")
-
-
-def stored(*sources: Path, to: Path, **labels: str) -> Prepared:
-    """Prepare a store without a progress bar."""
-    return prepare(sources, to, Labels(**labels), progress=False)
-
-
-def written(path: Path, count: int = 6, **info) -> Path:
-    """An XYZ file of water molecules."""
-    images = waters(count)
-    for atoms in images:
-        atoms.info.update(info)
-    ase.io.write(path, images, format="extxyz")
-    return path
-
-
-def same(one: Structure, other: Structure) -> bool:
-    """Whether two structures agree to the last bit."""
-    stresses = (one.stress is None) == (other.stress is None)
-    names = (
-        "numbers",
-        "positions",
-        "cell",
-        "pbc",
-        "energy",
-        "forces",
-        *(["stress"] if one.stress is not None else []),
-    )
-    return stresses and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 # What is in a store
@@ -128,7 +89,7 @@ def test_any_structure_survives(seed, sizes):
         with new_store(Path(folder) / "store") as writer:
             for index, structure in enumerate(structures):
                 writer.add(structure, f"frame {index}", None)
-            writer.finish([], {}, {})
+            writer.finish([], {})
         packed = open_store(Path(folder) / "store")
         assert all(same(packed.structure(i), structure) for i, structure in enumerate(structures))
         assert not same(packed.structure(0), Structure(**{**vars(structures[0]), "energy": 0.5}))
@@ -165,6 +126,73 @@ def test_a_killed_preparation_leaves_no_store(tmp_path, moment):
         open_store(tmp_path / "store")
     assert stored(source, to=tmp_path / "store").contents.structures == 6
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def three_sources(folder: Path) -> list[Path]:
+    """Files that share groups, with something to leave out in each."""
+    folder.mkdir()
+    found = []
+    for number in range(3):
+        images = [*waters(4, seed=number), *waters(1, seed=number)]
+        for image, atoms in enumerate(images):
+            atoms.info["smiles"] = ["O", f"O {number}", f"O{number % 2}"][image % 3]
+        images[-1].positions[1] = images[-1].positions[0]
+        found.append(folder / f"{number}.xyz")
+        ase.io.write(found[-1], images, format="extxyz")
+    return found
+
+
+def prepare_and_die(sources: list[Path], to: Path, after: int) -> None:
+    """Be killed within the source after so many."""
+    store_writer.SAVE_SECONDS = 0.0
+    add, begun = StoreWriter.add, []
+
+    def adding(writer, *what) -> None:
+        begun.append(what)
+        if writer.n_files == after and writer.arrays["sizes"].length > 4 * after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        add(writer, *what)
+
+    StoreWriter.add = adding
+    stored(*sources, to=to, group="smiles")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files of a store."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_killed_preparation_goes_on_after_the_last_source_that_was_done(tmp_path, monkeypatch, after):
+    sources = three_sources(tmp_path / "sources")
+    stored(*sources, to=tmp_path / "whole", group="smiles")
+    process = FORK.Process(target=prepare_and_die, args=(sources, tmp_path / "store", after))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    read = []
+    monkeypatch.setattr(reading, "reader_of", lambda path: read.append(path) or reading.read_xyz)
+    assert stored(*sources, to=tmp_path / "store", group="smiles").contents.structures == 12
+    assert read == sources[after:]
+    assert content(tmp_path / "store") == content(tmp_path / "whole")
+    assert len((tmp_path / "store" / "left_out.txt").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("change", ["touched", "labels", "fewer", "damaged"])
+def test_another_question_begins_anew(tmp_path, change):
+    sources = three_sources(tmp_path / "sources")
+    process = FORK.Process(target=prepare_and_die, args=(sources, tmp_path / "store", 2))
+    process.start()
+    process.join(60)
+    if change == "touched":
+        os.utime(sources[0], (1, 1))
+    if change == "damaged":
+        (tmp_path / ".store.partial" / "saved.json").write_text("{")
+    sources = sources[:2] if change == "fewer" else sources
+    names = {} if change == "labels" else {"group": "smiles"}
+    stored(*sources, to=tmp_path / "store", **names)
+    stored(*sources, to=tmp_path / "whole", **names)
+    assert content(tmp_path / "store") == content(tmp_path / "whole")
 
 
 def hold(folder: Path, begun, go_on) -> None:
@@ -299,117 +327,3 @@ def test_bad_input_is_one_line(tmp_path, capsys, words, message):
 
 
 # Training from a store
-
-
-def test_a_store_is_not_loaded(tmp_path):
-    structures = waters(1)[0]
-    structure = next(iter(entries(written(tmp_path / "x.xyz", 1), Labels()))).structure
-    with new_store(tmp_path / "store") as writer:
-        for index in range(20_000):
-            writer.add(structure, f"frame {index}", None)
-        writer.finish([], {}, {})
-    size = sum(path.stat().st_size for path in (tmp_path / "store").iterdir())
-    tracemalloc.start()
-    dataset = StructureDataset(open_store(tmp_path / "store"))
-    assert all(
-        len(dataset[i].numbers) == len(structures) for i in np.random.default_rng(0).permutation(20_000)[:500]
-    )
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 0.2 * size
-    assert len(pickle.dumps(dataset.packed)) < 1000
-    assert same(pickle.loads(pickle.dumps(dataset))[7], structure)
-
-
-def test_workers_give_the_same_batches(store):
-    def batches(workers: int) -> list:
-        splits = {"train": StructureDataset(open_store(store)), "val": StructureDataset(open_store(store))}
-        module = StructureDataModule(splits, cutoff=4.0, max_atoms=6, workers=workers, seed=0, dtype="float64")
-        return list(module.train_dataloader())
-
-    alone, together = batches(0), batches(2)
-    assert len(alone) == len(together) >= 3
-    for one, other in zip(alone, together, strict=True):
-        assert torch.equal(one.positions, other.positions) and torch.equal(one.source, other.source)
-        assert torch.equal(one.energy, other.energy)
-
-
-def test_statistics_are_those_of_the_structures_in_memory(store, tmp_path):
-    whole = StructureDataset(open_store(store))
-    part = whole.subset(np.array([4, 1, 2]))
-    held = StructureDataset(part[i] for i in range(3))
-    one, other = part.statistics(cutoff=4.0), held.statistics(cutoff=4.0)
-    assert one.reference_energies == pytest.approx(other.reference_energies, rel=1e-12)
-    assert one.force_rms == pytest.approx(other.force_rms, rel=1e-14)
-    assert one.mean_neighbors == other.mean_neighbors == 2.0
-    assert part.subset(np.array([0]))[0].energy == whole[4].energy
-
-
-def test_neighbours_are_counted():
-    """Every atom of fcc copper has 12 nearest and 6 next neighbours."""
-    structure = from_atoms(bulk("Cu", "fcc", a=3.6, cubic=True))
-    labels = {"energy": -1.0, "forces": np.zeros((4, 3))}
-    dataset = StructureDataset([Structure(**{**vars(structure), **labels})] * 3)
-    assert dataset.statistics(cutoff=3.0).mean_neighbors == 12
-    assert dataset.statistics(cutoff=3.7).mean_neighbors == 18
-
-
-@given(
-    groups=st.lists(st.integers(0, 40), min_size=1, max_size=300),
-    val=st.floats(0.05, 0.4),
-    test=st.floats(0.05, 0.4),
-    seed=st.integers(0, 2**32 - 1),
-)
-@settings(deadline=None)
-def test_groups_are_never_torn(groups, val, test, seed):
-    numbers = np.unique(groups, return_inverse=True)[1]
-    parts = split_by_group(numbers, {"val": val, "test": test}, seed)
-    assert sorted(np.concatenate([*parts.values()]).tolist()) == list(range(len(groups)))
-    owners = [set(numbers[indices].tolist()) for indices in parts.values()]
-    assert sum(map(len, owners)) == len(set.union(*owners))
-    largest = np.bincount(numbers).max()
-    for name, fraction in (("val", val), ("test", test)):
-        assert abs(len(parts[name]) - fraction * len(groups)) <= largest / 2 + 1e-9
-    again = split_by_group(numbers, {"val": val, "test": test}, seed)
-    assert all(np.array_equal(parts[name], again[name]) for name in parts)
-
-
-def test_structures_alone_are_split_at_random():
-    parts = split_by_group(np.arange(1000), {"val": 0.1, "test": 0.05}, 0)
-    assert {name: len(indices) for name, indices in parts.items()} == {"train": 850, "val": 100, "test": 50}
-    assert not np.array_equal(parts["val"], split_by_group(np.arange(1000), {"val": 0.1, "test": 0.05}, 1)["val"])
-
-
-def test_splits_of_a_store(store, tmp_path):
-    splits = from_store(str(store), val=1 / 3, test=str(store), seed=0, limit=3)
-    assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 3, "val": 2, "test": 6}
-    energies = {name: {dataset[i].energy for i in range(len(dataset))} for name, dataset in splits.items()}
-    assert not energies["train"] & energies["val"]
-    with pytest.raises(StructureError, match=r"data\.limit: 0 is not at least 1"):
-        from_store(str(store), val=1 / 3, test=None, seed=0, limit=0)
-    with pytest.raises(FileNotFoundError, match="is no store of structures"):
-        from_store(str(tmp_path), val=0.1, test=None, seed=0, limit=None)
-
-
-def test_training_from_a_store(tmp_path):
-    source = Path(tiny_run.option("data.train"))
-    stored(source, to=tmp_path / "store", group="smiles")
-    others = [override for override in tiny_run.inputs() if not override.startswith("data")]
-    overrides = [*others, "data=store", f"data.path={tmp_path / 'store'}", "data.val=0.25", "trainer.max_epochs=1"]
-    results = tiny_run.run(overrides, tmp_path / "run").as_dict()
-    assert results["status"] == "finished"
-    assert results["data"]["train"]["structures"] + results["data"]["val"]["structures"] == 48
-    potential = load_potential(tmp_path / "run")
-    assert is_store(tmp_path / "store") and potential.elements
-    assert 2 < float(potential.mean_neighbors) < 12
-    assert potential.float().mean_neighbors.dtype == torch.float64
-
-
-def test_a_graph_goes_to_another_process_as_it_is(store):
-    dataset = StructureDataset(open_store(store))
-    graph = batch_structures([dataset[0], dataset[1]], 4.0, torch.float64)
-    sent = pickle.loads(pickle.dumps(graph))
-    for name, values in vars(graph).items():
-        assert (values is None and getattr(sent, name) is None) or torch.equal(values, getattr(sent, name))
-    sent.positions.add_(1.0)
-    assert not torch.equal(graph.positions, sent.positions)

@@ -30,8 +30,7 @@ def prepare(args: argparse.Namespace) -> int:
     try:
         prepared = write_store(args.sources, args.destination, labels_of(args), progress=True)
     except KeyboardInterrupt:
-        print("stopped; there is no store")
-        return 130
+        raise KeyboardInterrupt("stopped; there is no store yet, the same command goes on") from None
     result = prepared.contents.as_json() | {"not_read": prepared.others}
     print_prepared(args.destination, result)
     write_json(args.json, result)
@@ -84,7 +83,8 @@ def add_labels(command: argparse.ArgumentParser) -> None:
 def add_prepare(commands: argparse._SubParsersAction) -> None:
     text = (
         "Convert data sets of any size and format to one store for training (data=store data.path=DEST). What cannot "
-        "be used is left out, counted and named. Killed, it leaves no store; the same command begins anew."
+        "be used is left out, counted and named. Killed, it leaves no store; the same command goes on after the last "
+        "source that was done."
     )
     command = commands.add_parser("prepare", help="convert data sets to a store for training", description=text)
     add_sources(command)

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from mlip_design.data.formats.contract import Labels
-from mlip_design.data.prepare import all_entries, kind
+from mlip_design.data.prepare import each_file
 from mlip_design.data.reading import find_files
+from mlip_design.data.store_writer import kind
 from mlip_design.data.survey.duplicates import Duplicates, find_duplicates
 from mlip_design.data.survey.suspicions import EXAMPLES, find_suspicions, outliers
 from mlip_design.data.survey.table import SurveyTable, tabulate
@@ -25,7 +27,7 @@ def info(sources: Sequence[Path], labels: Labels, progress: bool) -> dict:
     Raises as `prepare` does.
     """
     files, others = find_files(sources)
-    table = tabulate(all_entries(files, labels, progress))
+    table = tabulate(chain.from_iterable(each_file(files, 0, labels, progress)))
     if not len(table.sizes):
         first = ": ".join(table.left_out[0])
         raise StructureError(f"none of {len(table.left_out)} structures can be used; {first}")
