@@ -1,6 +1,7 @@
 """The same instruments on every trained run; what they say is kept in measured.json of its folder.
 
-All of them look at the best epoch's averaged weights in float64, with one thread, and note the seconds they took.
+All of them look at the best epoch's averaged weights in float64, with one thread, and note the seconds they took. Scans
+need none: training scores them.
 """
 
 import json
@@ -14,13 +15,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mlip_design.bsct.predict import Model
 from mlip_design.bsct.probe.result import NoPredictionError
 from mlip_design.bsct.probe.walk import find_path, walk
 from mlip_design.bsct.result import finite
-from mlip_design.bsct.scoring import score
 from mlip_design.bsct.symmetry import force_jacobian
-from mlip_design.data.bundled import bundled_path
 from mlip_design.data.sources import bundled
 from mlip_design.dynamics.force_field import force_field_of
 from mlip_design.dynamics.measure import measure, summarize
@@ -32,9 +30,7 @@ from mlip_design.processes import Processes
 from mlip_design.structures import Structure
 
 RECORD = "measured.json"
-SCAN_SETS = ("scans_val.tar.xz", "scans_test.tar.xz")
-KEYS = ("full_smoothness", "compress_smoothness", "stretch_smoothness", "windowed_smoothness", "full_energy_mae")
-N_PROBED, N_DIFFERENTIATED = 3, 5
+N_PROBED, N_DIFFERENTIATED, N_SIMULATED = 2, 5, 10
 MAX_EVALUATIONS = 2000
 """Of the probe, along one path."""
 PROTOCOL = Protocol(steps=1000)
@@ -47,15 +43,6 @@ def new_molecules() -> list[Structure]:
     frames = bundled()["test_new"]
     numbers = [frames[index].numbers for index in range(len(frames))]
     return [frames[i] for i in range(len(frames)) if i == 0 or not np.array_equal(numbers[i], numbers[i - 1])]
-
-
-def scans(evaluator: PotentialEvaluator) -> dict[str, Any]:
-    """BSCT on the bundled scans: key -> its value for every system, with that of zero forces."""
-    systems = {}
-    for name in SCAN_SETS:
-        systems |= score(Model(evaluator.name), bundled_path(name)).facts["systems"]
-    keys = [*KEYS, *(f"zero_{key}" for key in KEYS if not key.startswith("full_energy"))]
-    return {key: [system.get(key) for system in systems.values()] for key in keys} | {"systems": list(systems)}
 
 
 def probe(evaluator: PotentialEvaluator) -> dict[str, Any]:
@@ -84,8 +71,8 @@ def derivatives(evaluator: PotentialEvaluator) -> dict[str, Any]:
 
 
 def dynamics(evaluator: PotentialEvaluator) -> dict[str, Any]:
-    """`summarize` of the dynamics of the new molecules."""
-    return simulated(evaluator, new_molecules(), PROTOCOL)
+    """`summarize` of the dynamics of some of the new molecules."""
+    return simulated(evaluator, new_molecules()[:: len(new_molecules()) // N_SIMULATED], PROTOCOL)
 
 
 def simulated(
@@ -99,7 +86,6 @@ def simulated(
 
 
 INSTRUMENTS: dict[str, Callable[[PotentialEvaluator], dict[str, Any]]] = {
-    "scans": scans,
     "probe": probe,
     "derivatives": derivatives,
     "dynamics": dynamics,

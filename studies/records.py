@@ -1,14 +1,19 @@
 """What is known of every run, as flat numbers: of its training, of the scans, and of the instruments of `measuring`."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from mlip_design.selection.retrain import Training
 from mlip_design.selection.runs import Run, read_run
 from mlip_design.selection.statistics import Estimate, estimate
-from studies.measuring import KEYS, known
+from studies.measuring import known
+
+STAGES = ("val", "test")
+KEYS = ("full_smoothness", "compress_smoothness", "stretch_smoothness", "windowed_smoothness")
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,23 @@ def load(trainings: Sequence[Training]) -> dict[str, list[Record]]:
 def record(training: Training, measured: Mapping[str, Mapping]) -> Record:
     """Of one run."""
     run = read_run(training.folder / "results.json")
-    systems = {name: values for name, values in measured["scans"].items() if isinstance(values, list)}
+    systems = scans(training.folder)
     numbers = {key: float(np.mean(systems[key])) for key in KEYS}
     numbers |= run.metrics | run.cost
-    for name in ("probe", "derivatives", "dynamics"):
-        numbers |= {key: float("nan") if value is None else value for key, value in measured[name].items()}
-    return Record(run, numbers, systems, {name: one["seconds"] for name, one in measured.items()})
+    for one in measured.values():
+        numbers |= {key: float("nan") if value is None else value for key, value in one.items()}
+    seconds = {"scans": sum(run.metrics[f"{stage}/bsct/seconds"] for stage in STAGES)}
+    return Record(run, numbers, systems, seconds | {name: one["seconds"] for name, one in measured.items()})
+
+
+def scans(folder: Path) -> dict[str, list[float]]:
+    """Key -> its value for every scan of validation (last epoch) and test (best epoch), as training scored them."""
+    rows = []
+    for stage in STAGES:
+        with (folder / f"scans_{stage}.csv").open(newline="", encoding="utf-8") as lines:
+            rows += list(csv.DictReader(lines))
+    names = [*KEYS, *(f"zero_{key}" for key in KEYS)]
+    return {name: [float(row[name]) for row in rows] for name in names}
 
 
 def over_seeds(records: Sequence[Record], name: str) -> Estimate:
@@ -101,7 +117,7 @@ def over_seeds(records: Sequence[Record], name: str) -> Estimate:
 def zero_forces(records: Records) -> dict[str, float]:
     """What a model without forces has, of the numbers where that means something."""
     first = next(iter(records.values()))[0]
-    of_scans = {key: np.mean(first.systems[f"zero_{key}"]) for key in KEYS if f"zero_{key}" in first.systems}
+    of_scans = {key: np.mean(first.systems[f"zero_{key}"]) for key in KEYS}
     of_data = {f"{split}/forces_mae": facts["mean_absolute_force"] for split, facts in first.run.data.items()}
     return {name: float(value) for name, value in (of_scans | of_data).items()}
 

@@ -8,7 +8,7 @@ from mlip_design.cli.arguments import add_allow, check_json, positive
 
 def md(args: argparse.Namespace) -> int:
     from mlip_design.bsct.result import save_facts
-    from mlip_design.dynamics.run import run, run_time_steps
+    from mlip_design.dynamics.run import Question, run, run_time_steps
     from mlip_design.dynamics.terminal import print_dynamics, print_time_steps
     from mlip_design.evaluator import is_calculator, open_evaluator
     from mlip_design.structures import read_geometries
@@ -25,7 +25,7 @@ def md(args: argparse.Namespace) -> int:
     work, show = (run_time_steps, print_time_steps) if args.time_step_test else (run, print_dynamics)
     seeds = list(range(1, args.seeds + 1))
     try:
-        facts = work(evaluator, structures, protocol, seeds, args.out, args.max_atoms, progress=True)
+        facts = work(Question(evaluator, structures, protocol, seeds, args.max_atoms), args.out, progress=True)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on where it was") from None
     if args.json is not None:

@@ -10,18 +10,19 @@ state/            from which a simulation that was killed goes on
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlip_design.bsct.result import finite, save_facts
 from mlip_design.bsct.scoring import versions
 from mlip_design.dynamics.figure import draw_time_steps, draw_trajectories
-from mlip_design.dynamics.force_field import force_field_of
+from mlip_design.dynamics.force_field import ForceField, force_field_of
 from mlip_design.dynamics.measure import measure, summarize
 from mlip_design.dynamics.protocol import Protocol
 from mlip_design.dynamics.result import DynamicsError
-from mlip_design.dynamics.simulate import relax_all, simulate
+from mlip_design.dynamics.simulate import Starts, relax_all, simulate
 from mlip_design.dynamics.time_step_test import judge, protocols
 from mlip_design.evaluator import Evaluator, PotentialEvaluator, digest
 from mlip_design.files import replacing
@@ -33,74 +34,80 @@ MAX_ATOMS = 512
 """That move at once."""
 
 
-def run(
-    evaluator: Evaluator,
-    structures: Sequence[Structure],
-    protocol: Protocol,
-    seeds: Sequence[int],
-    folder: Path,
-    max_atoms: int = MAX_ATOMS,
-    progress: bool = False,
-) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is simulated."""
+
+    evaluator: Evaluator
+    structures: Sequence[Structure]
+    protocol: Protocol
+    seeds: Sequence[int]
+    max_atoms: int = MAX_ATOMS
+
+    def relaxed(self, folder: Path, progress: bool) -> Starts:
+        """The starts of all trajectories; folder: of what a killed relaxation left."""
+        numbered = dict(enumerate(self.structures))
+        return relax_all(self.force_field, numbered, self.protocol, self.max_atoms, folder, progress)
+
+    @cached_property
+    def force_field(self) -> ForceField:
+        """What moves the atoms."""
+        return force_field_of(self.evaluator)
+
+
+def run(question: Question, folder: Path, progress: bool = False) -> dict[str, Any]:
     """Simulate, or go on; the facts of `result.json`. Raises ValueError or OSError for what cannot be done."""
     started = time.perf_counter()
-    facts = open_folder(evaluator, structures, protocol, seeds, folder, max_atoms, is_test=False)
-    force_field, state = force_field_of(evaluator), folder / "state"
-    starts = relax_all(force_field, dict(enumerate(structures)), protocol, max_atoms, state, progress)
+    facts = open_folder(question, folder, "dynamics")
+    state, protocol = folder / "state", question.protocol
+    starts = question.relaxed(state, progress)
     found = simulate(
-        force_field, starts, protocol, seeds, max_atoms, state, folder / "trajectories", progress=progress
+        question.force_field,
+        starts,
+        protocol,
+        question.seeds,
+        question.max_atoms,
+        state,
+        folder / "trajectories",
+        progress=progress,
     )
     measured = [measure(trajectory, protocol) for trajectory in found]
     draw_trajectories(found).savefig(folder / "dynamics.png", dpi=130)
     return closed(folder, facts | {"summary": summarize(measured), "trajectories": measured}, started)
 
 
-def run_time_steps(
-    evaluator: Evaluator,
-    structures: Sequence[Structure],
-    protocol: Protocol,
-    seeds: Sequence[int],
-    folder: Path,
-    max_atoms: int = MAX_ATOMS,
-    progress: bool = False,
-) -> dict[str, Any]:
+def run_time_steps(question: Question, folder: Path, progress: bool = False) -> dict[str, Any]:
     """The same trajectories at several time steps, and whether the model is smooth; otherwise as `run`."""
     started = time.perf_counter()
-    facts = open_folder(evaluator, structures, protocol, seeds, folder, max_atoms, is_test=True)
-    force_field = force_field_of(evaluator)
-    starts = relax_all(force_field, dict(enumerate(structures)), protocol, max_atoms, folder / "state", progress)
-    found, runs = [], {}
-    for one in protocols(protocol):
-        state = folder / "state" / f"{one.time_step:g}"
-        found.append(simulate(force_field, starts, one, seeds, max_atoms, state, progress=progress))
+    facts = open_folder(question, folder, "time-step test")
+    starts = question.relaxed(folder / "state", progress)
+    steps, found, runs = protocols(question.protocol), [], {}
+    for one in steps:
+        state, seeds = folder / "state" / f"{one.time_step:g}", question.seeds
+        found.append(
+            simulate(question.force_field, starts, one, seeds, question.max_atoms, state, progress=progress)
+        )
         runs[f"{one.time_step:g}"] = summarize([measure(trajectory, one) for trajectory in found[-1]])
-    test = judge([one.time_step for one in protocols(protocol)], found)
+    test = judge([one.time_step for one in steps], found)
     draw_time_steps(test).savefig(folder / "time_steps.png", dpi=130)
     return closed(folder, facts | {"time_step_test": test, "by_time_step": runs}, started)
 
 
-def open_folder(
-    evaluator: Evaluator,
-    structures: Sequence[Structure],
-    protocol: Protocol,
-    seeds: Sequence[int],
-    folder: Path,
-    max_atoms: int,
-    is_test: bool,
-) -> dict[str, Any]:
+def open_folder(question: Question, folder: Path, kind: str) -> dict[str, Any]:
     """Write down what is asked for. Raises DynamicsError if the folder holds the answer to something else."""
+    evaluator, structures = question.evaluator, question.structures
     if isinstance(evaluator, PotentialEvaluator):
         for number, structure in enumerate(structures):
             evaluator.potential.check_elements(structure.numbers, f"structure {number}")
     arrays = [array for s in structures for array in (s.numbers, s.positions, s.cell, s.pbc)]
     asked = {
         "schema": SCHEMA,
-        "kind": "time-step test" if is_test else "dynamics",
+        "kind": kind,
         "model": {"name": evaluator.name, "fingerprint": evaluator.fingerprint},
         "structures": {"count": len(structures), "fingerprint": digest(*(array.tobytes() for array in arrays))},
-        "protocol": asdict(protocol),
-        "seeds": list(seeds),
-        "max_atoms": max_atoms,
+        "protocol": asdict(question.protocol),
+        "seeds": list(question.seeds),
+        "max_atoms": question.max_atoms,
     }
     path = folder / SETUP
     if path.exists():
