@@ -5,12 +5,15 @@ is a folder of two files that cannot carry code:
 
     model.yaml           schema, configuration (`model`), and for people what it knows, its training and its metrics
     model.safetensors    the tensors
+
+The package brings some of these folders along: models/NAME is `NAME-bundled` wherever a model is named.
 """
 
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from torch import Tensor
 SCHEMA = 1
 BEST = "checkpoints/best.ckpt"
 DESCRIPTION, WEIGHTS = "model.yaml", "model.safetensors"
+MODELS, BUNDLED = Path(__file__).parent / "models", "-bundled"
 PREFIX = "potential."
 """Of the names of a potential's tensors in a checkpoint, which holds others, too."""
 
@@ -46,9 +50,11 @@ class StoredModel:
 def model_files(path: str | Path) -> list[Path]:
     """The files of a model argument: a checkpoint, the best one of a run folder, or those of an exported model.
 
-    Raises FileNotFoundError.
+    That may be one of the package, as NAME-bundled. Raises FileNotFoundError.
     """
     path = Path(path)
+    if path.name.endswith(BUNDLED) and path.parent == Path() and not path.exists():
+        path = bundled_model(path.name)
     if path.name in (DESCRIPTION, WEIGHTS):
         path = path.parent
     if (path / DESCRIPTION).exists() or (path / WEIGHTS).exists():
@@ -59,6 +65,21 @@ def model_files(path: str | Path) -> list[Path]:
         if not file.exists():
             raise FileNotFoundError(f"{file}: no such {'file' if len(files) > 1 else 'checkpoint'}")
     return files
+
+
+def bundled_models() -> dict[str, Path]:
+    """Name -> folder of every model of the package."""
+    return {f"{file.parent.name}{BUNDLED}": file.parent for file in sorted(MODELS.glob(f"*/{DESCRIPTION}"))}
+
+
+def bundled_model(name: str) -> Path:
+    """The folder of a model of the package. Raises FileNotFoundError."""
+    found = bundled_models()
+    if name not in found:
+        close = get_close_matches(name, found, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise FileNotFoundError(f"{name}: no such model in the package, which has {', '.join(found)}{hint}")
+    return found[name]
 
 
 def read_model(path: str | Path) -> StoredModel:

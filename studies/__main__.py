@@ -13,11 +13,12 @@ import torch
 from mlip_design.bsct.result import finite
 from mlip_design.files import replacing
 from mlip_design.selection.retrain import Training, is_over, state, train_all
-from studies import evidence, value
+from studies import evidence, ladder, value
 from studies.measuring import measure_all
 from studies.records import Records, load
+from studies.settings import Setting, on_acac, on_bundled, on_spice
 from studies.training import plan
-from studies.variants import N_SEEDS, VARIANTS
+from studies.variants import N_SEEDS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,18 +31,40 @@ def main() -> None:
     add("--docs", type=Path, default=ROOT / "docs", metavar="DIR", help="where evidence.md goes (default: docs)")
     add("--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: %(default)s)")
     add("--seeds", type=int, default=N_SEEDS, metavar="N", help="of variants with several (default: %(default)s)")
+    add("--spice", type=Path, metavar="DIR", help="the ladder on BSCT-SPICE as well, its published layout")
+    add("--acac", type=Path, metavar="DIR", help="the ladder on acetylacetone as well, train_300K.xyz and so on")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="of all trainings")
     args = parser.parse_args()
-    trainings = plan(args.out.resolve(), list(VARIANTS), args.seeds, args.overrides)
-    train_all(trainings, args.workers, lambda line: print(line, flush=True))
-    measure_all([one.folder for one in trainings if state(one.folder) == "finished"], args.workers)
-    records = load(trainings)
-    value.simulate_all(records, args.workers)
+    settings = [on_bundled()]
+    settings += [on_spice(args.spice.resolve())] if args.spice else []
+    settings += [on_acac(args.acac.resolve())] if args.acac else []
     folder = args.docs / "evidence"
-    for name, study in evidence.STUDIES.items():
-        save(folder / f"{name}.json", study.analyse(records))
-    save(folder / "cost.json", cost(trainings, records))
-    print(evidence.write(folder))
+    for setting in settings:
+        trainings = plan(args.out.resolve(), setting, args.seeds, args.overrides)
+        records = trained_and_measured(trainings, setting, args.workers)
+        if setting.name == "bundled":
+            value.simulate_all(records, args.workers)
+            for name in ("ladder", "factorial", "correlation", "value"):
+                save(folder / f"{name}.json", evidence.STUDIES[name].analyse(records))
+        else:
+            save(folder / f"ladder_{setting.name}.json", ladder.analyse(records))
+        add_cost(folder, setting, cost(trainings, records))
+        print(evidence.write(folder), flush=True)
+
+
+def trained_and_measured(trainings: Sequence[Training], setting: Setting, workers: int) -> Records:
+    """What has not been done, done."""
+    train_all(trainings, workers, lambda line: print(f"{setting.name}: {line}", flush=True))
+    finished = [one.folder for one in trainings if state(one.folder) == "finished"]
+    measure_all(finished, setting.molecules(), workers)
+    return load(trainings)
+
+
+def add_cost(folder: Path, setting: Setting, found: dict[str, Any]) -> None:
+    """Note what a setting took, beside those of the others."""
+    path = folder / "cost.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    save(path, known | {setting.name: {"title": setting.title, **found}})
 
 
 def save(path: Path, facts: dict[str, Any]) -> None:

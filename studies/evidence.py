@@ -9,12 +9,17 @@ from studies import correlation, factorial, ladder, value
 
 STUDIES: dict[str, ModuleType] = {
     "ladder": ladder,
+    "ladder_spice": ladder,
+    "ladder_acac": ladder,
     "factorial": factorial,
     "correlation": correlation,
     "value": value,
 }
+"""Name of a file of facts -> what made it and tells of it."""
 TITLES = {
     "ladder": "Ladder: does each step help, and what comes after",
+    "ladder_spice": "The ladder on DFT: BSCT-SPICE, split by system",
+    "ladder_acac": "The ladder on DFT: acetylacetone",
     "factorial": "Factorial: which remedy does what",
     "correlation": "Correlation: which cheap number predicts NVE stability",
     "value": "Value: how stable are the picks",
@@ -29,15 +34,17 @@ molecules that neither training nor validation has ([dynamics.md](dynamics.md), 
 
 
 def write(folder: Path) -> Path:
-    """Write evidence.md beside the folder of the JSON files."""
-    cost = load(folder, "cost")
-    parts = [INTRODUCTION, cost_text(cost)]
+    """Write evidence.md beside the folder of the JSON files, with all studies of which there are facts."""
+    parts, told = [INTRODUCTION, cost_text(load(folder, "cost"))], set()
     for name, study in STUDIES.items():
+        if not (folder / f"{name}.json").exists():
+            continue
         facts = load(folder, name)
         study.draw(facts, folder / f"{name}.png")
-        about = study.__doc__.partition("\n\n")[2].strip()
+        about = "" if study in told else study.__doc__.partition("\n\n")[2].strip() + "\n\n"
+        told.add(study)
         parts.append(
-            f"## {TITLES[name]}\n\n{about}\n\n{study.text(facts)}\n\n![{TITLES[name]}](evidence/{name}.png)\n"
+            f"## {TITLES[name]}\n\n{about}{study.text(facts)}\n\n![{TITLES[name]}](evidence/{name}.png)\n"
         )
     path = folder.parent / "evidence.md"
     path.write_text("\n".join(parts), encoding="utf-8")
@@ -49,13 +56,15 @@ def load(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def cost_text(cost: dict[str, Any]) -> str:
+def cost_text(costs: dict[str, dict[str, Any]]) -> str:
     """What it was made on, and what it took."""
-    lines = [
-        f"{cost['runs']} trainings of {cost['epochs']} epochs on {cost['structures']:,} structures (GFN2-xTB, in the "
-        f"package), {cost['training_hours']:.1f} hours, and {cost['measuring_hours']:.1f} hours of measuring, both "
-        f"summed over processes of one thread; {cost['machine']}; torch {cost['torch']}.",
-    ]
-    if cost["unfinished"]:
-        lines.append(f"Without result: {', '.join(cost['unfinished'])}.")
+    lines = []
+    for cost in costs.values():
+        hours = f"{cost['training_hours']:.1f} hours, and {cost['measuring_hours']:.1f} hours of measuring"
+        lines.append(
+            f"- {cost['title']}: {cost['runs']} trainings of {cost['epochs']} epochs on {cost['structures']:,} "
+            f"structures, {hours}, both summed over processes of one thread; {cost['machine']}; torch {cost['torch']}."
+        )
+        if cost["unfinished"]:
+            lines.append(f"  Without result: {', '.join(cost['unfinished'])}.")
     return "\n".join(lines) + "\n"

@@ -32,7 +32,7 @@ COLUMNS = (
     "seconds_per_step",
 )
 JUDGED = ("full_smoothness", "windowed_smoothness")
-PANELS = ("full_smoothness", "windowed_smoothness", "test_new/forces_mae", "drift")
+PANELS = ("full_smoothness", "windowed_smoothness", "test/forces_mae", "drift")
 ASKED = {
     "FSD": ("full_smoothness", 0.45),
     "force MAE, known molecules": ("test/forces_mae", 1.0),
@@ -46,32 +46,30 @@ def analyse(records: Records) -> dict[str, Any]:
     """Facts, ready for JSON."""
     rungs = [name for name in LADDER if name in records]
     beyond = [name for name in BEYOND if name in records]
-    steps = [*pairwise(rungs), *((rungs[-1], name) for name in beyond)]
-    first, last = rungs[0], rungs[-1]
+    names, first, last = [*rungs, *beyond], rungs[0], rungs[-1]
+    known = [key for key in COLUMNS if not np.isnan([one[key] for name in names for one in records[name]]).all()]
+    steps = [*pairwise(rungs), *((last, name) for name in beyond)] if JUDGED[0] in known else []
     return {
         "zero_forces": zero_forces(records),
-        "rows": {
-            name: {key: vars(over_seeds(records[name], key)) for key in COLUMNS} for name in [*rungs, *beyond]
-        },
-        "seeds": {
-            name: {key: [one[key] for one in records[name]] for key in COLUMNS} for name in [*rungs, *beyond]
-        },
+        "rows": {name: {key: vars(over_seeds(records[name], key)) for key in known} for name in names},
+        "seeds": {name: {key: [one[key] for one in records[name]] for key in known} for name in names},
         "steps": [
-            {
-                "before": before,
-                "after": after,
-                **{key: step(records[before], records[after], key) for key in JUDGED},
-            }
-            for before, after in steps
+            {"before": before, "after": after, **effects(records, before, after)} for before, after in steps
         ],
         "ratios": {
             what: {"ratio": ratio(records[last], records[first], key), "at_most": most}
             for what, (key, most) in ASKED.items()
+            if key in known
         },
         "last": last,
         "first": first,
         "jump_of_last": max(record["force_jump"] for record in records[last]),
     }
+
+
+def effects(records: Records, before: str, after: str) -> dict[str, Any]:
+    """What a step does to the scores of the scans."""
+    return {key: step(records[before], records[after], key) for key in JUDGED}
 
 
 def step(before: Sequence[Record], after: Sequence[Record], key: str) -> dict[str, Any]:
@@ -90,8 +88,9 @@ def ratio(records: Sequence[Record], others: Sequence[Record], key: str) -> floa
 
 def draw(facts: dict[str, Any], path: Path) -> None:
     """Every seed as a point, the means as bars."""
-    figure, drawn = panels(len(PANELS))
-    for axes, key in zip(drawn, PANELS, strict=True):
+    shown = [key for key in PANELS if key in facts["rows"][facts["first"]]]
+    figure, drawn = panels(len(shown))
+    for axes, key in zip(drawn, shown, strict=True):
         for place, (_, seeds) in enumerate(facts["seeds"].items()):
             values = QUANTITIES[key].factor * np.array(seeds[key])
             axes.plot(np.full(len(values), place), values, "o", color="C0", alpha=0.6)
@@ -110,9 +109,10 @@ def draw(facts: dict[str, Any], path: Path) -> None:
 
 def text(facts: dict[str, Any]) -> str:
     """Table and sentences."""
-    zero = [QUANTITIES[key].text(facts["zero_forces"].get(key)) for key in COLUMNS]
+    columns = list(facts["rows"][facts["first"]])
+    zero = [QUANTITIES[key].text(facts["zero_forces"].get(key)) for key in columns]
     rows = [
-        [f"`{name}`", *(QUANTITIES[key].interval(Estimate(**row[key])) for key in COLUMNS)]
+        [f"`{name}`", *(QUANTITIES[key].interval(Estimate(**row[key])) for key in columns)]
         for name, row in facts["rows"].items()
     ]
     said = [sentence(one) for one in facts["steps"]]
@@ -125,7 +125,7 @@ def text(facts: dict[str, Any]) -> str:
         f"- largest force jump of `{facts['last']}` over all seeds: {facts['jump_of_last']:.2g} eV/Å, asked: none: "
         f"**{'yes' if facts['jump_of_last'] == 0 else 'no'}**"
     )
-    headings = ["model", *(QUANTITIES[key].heading for key in COLUMNS)]
+    headings = ["model", *(QUANTITIES[key].heading for key in columns)]
     body = [table(headings, [["zero forces", *zero], *rows]), "\n".join(said)]
     return "\n\n".join([*body, f"`{facts['last']}` against `{facts['first']}`:", "\n".join(asked)])
 

@@ -8,7 +8,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from mlip_design.bsct.probe.result import NoPredictionError
 from mlip_design.bsct.probe.walk import find_path, walk
 from mlip_design.bsct.result import finite
 from mlip_design.bsct.symmetry import force_jacobian
-from mlip_design.data.sources import bundled
 from mlip_design.dynamics.force_field import force_field_of
 from mlip_design.dynamics.measure import measure, summarize
 from mlip_design.dynamics.protocol import Protocol
@@ -37,18 +35,10 @@ PROTOCOL = Protocol(steps=1000)
 """NVE at 300 K in steps of 0.5 fs for 0.5 ps."""
 
 
-@cache
-def new_molecules() -> list[Structure]:
-    """One structure of every molecule that neither training nor validation has."""
-    frames = bundled()["test_new"]
-    numbers = [frames[index].numbers for index in range(len(frames))]
-    return [frames[i] for i in range(len(frames)) if i == 0 or not np.array_equal(numbers[i], numbers[i - 1])]
-
-
-def probe(evaluator: PotentialEvaluator) -> dict[str, Any]:
+def probe(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> dict[str, Any]:
     """Largest jumps while two neighbours exchange rank and while one crosses the cutoff; eV and eV/Å."""
     energy, force, evaluations, unfinished = 0.0, 0.0, 0, 0
-    for structure in new_molecules()[:N_PROBED]:
+    for structure in molecules[:N_PROBED]:
         for kind in ("swap", "cutoff"):
             try:
                 found = walk(evaluator, find_path(structure, kind, evaluator.potential.cutoff), MAX_EVALUATIONS)
@@ -60,19 +50,19 @@ def probe(evaluator: PotentialEvaluator) -> dict[str, Any]:
     return {"energy_jump": energy, "force_jump": force, "evaluations": evaluations, "unfinished": unfinished}
 
 
-def derivatives(evaluator: PotentialEvaluator) -> dict[str, Any]:
+def derivatives(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> dict[str, Any]:
     """Of J = dF/dx: asymmetry, dimensionless, and largest singular value, eV/Å^2; means over molecules."""
     asymmetries, norms = [], []
-    for structure in new_molecules()[:N_DIFFERENTIATED]:
+    for structure in molecules[:N_DIFFERENTIATED]:
         jacobian = force_jacobian(evaluator, structure)
         asymmetries.append(np.linalg.norm(jacobian - jacobian.T) / (2 * np.linalg.norm(jacobian)))
         norms.append(np.linalg.norm(jacobian, 2))
     return {"jacobian_asymmetry": float(np.mean(asymmetries)), "hessian_norm": float(np.mean(norms))}
 
 
-def dynamics(evaluator: PotentialEvaluator) -> dict[str, Any]:
-    """`summarize` of the dynamics of some of the new molecules."""
-    return simulated(evaluator, new_molecules()[:: len(new_molecules()) // N_SIMULATED], PROTOCOL)
+def dynamics(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> dict[str, Any]:
+    """`summarize` of the dynamics of some molecules."""
+    return simulated(evaluator, molecules[:: -(-len(molecules) // N_SIMULATED)], PROTOCOL)
 
 
 def simulated(
@@ -85,29 +75,29 @@ def simulated(
     return summarize([measure(trajectory, protocol) for trajectory in found])
 
 
-INSTRUMENTS: dict[str, Callable[[PotentialEvaluator], dict[str, Any]]] = {
+INSTRUMENTS: dict[str, Callable[[PotentialEvaluator, Sequence[Structure]], dict[str, Any]]] = {
     "probe": probe,
     "derivatives": derivatives,
     "dynamics": dynamics,
 }
 
 
-def measure_all(folders: Sequence[Path], workers: int) -> None:
+def measure_all(folders: Sequence[Path], molecules: Sequence[Structure], workers: int) -> None:
     """Measure what has not been measured of finished runs, `workers` at a time."""
-    waiting = [(folder,) for folder in folders if set(known(folder)) < set(INSTRUMENTS)]
+    waiting = [(folder, molecules) for folder in folders if set(known(folder)) < set(INSTRUMENTS)]
     shown = tqdm(total=len(waiting), desc="measure", leave=False, disable=None, file=sys.stdout)
     with shown, Processes(min(workers, max(len(waiting), 1))) as processes:
         for _ in processes.spread(measure_run, waiting):
             shown.update()
 
 
-def measure_run(folder: Path) -> None:
+def measure_run(folder: Path, molecules: Sequence[Structure]) -> None:
     """Put the instruments on a run that have not been there, each kept as soon as it is done."""
     evaluator, found = PotentialEvaluator(folder), known(folder)
     for name, instrument in INSTRUMENTS.items():
         if name not in found:
             started = time.perf_counter()
-            found[name] = instrument(evaluator)
+            found[name] = instrument(evaluator, molecules)
             found[name]["seconds"] = time.perf_counter() - started
             with replacing(folder / RECORD) as file:
                 json.dump(finite(found), file)

@@ -91,19 +91,22 @@ def record(training: Training, measured: Mapping[str, Mapping]) -> Record:
     """Of one run."""
     run = read_run(training.folder / "results.json")
     systems = scans(training.folder)
-    numbers = {key: float(np.mean(systems[key])) for key in KEYS}
+    numbers = {key: float(np.mean(systems[key])) if systems[key] else float("nan") for key in KEYS}
     numbers |= run.metrics | run.cost
     for one in measured.values():
         numbers |= {key: float("nan") if value is None else value for key, value in one.items()}
-    seconds = {"scans": sum(run.metrics[f"{stage}/bsct/seconds"] for stage in STAGES)}
+    seconds = {"scans": sum(run.metrics.get(f"{stage}/bsct/seconds", 0.0) for stage in STAGES)}
     return Record(run, numbers, systems, seconds | {name: one["seconds"] for name, one in measured.items()})
 
 
 def scans(folder: Path) -> dict[str, list[float]]:
-    """Key -> its value for every scan of validation (last epoch) and test (best epoch), as training scored them."""
+    """Key -> its value for every scan of validation (last epoch) and test (best epoch), as training scored them.
+
+    Empty lists where there are no scans of known elements.
+    """
     rows = []
-    for stage in STAGES:
-        with (folder / f"scans_{stage}.csv").open(newline="", encoding="utf-8") as lines:
+    for path in filter(Path.exists, (folder / f"scans_{stage}.csv" for stage in STAGES)):
+        with path.open(newline="", encoding="utf-8") as lines:
             rows += list(csv.DictReader(lines))
     names = [*KEYS, *(f"zero_{key}" for key in KEYS)]
     return {name: [float(row[name]) for row in rows] for name in names}
@@ -117,7 +120,7 @@ def over_seeds(records: Sequence[Record], name: str) -> Estimate:
 def zero_forces(records: Records) -> dict[str, float]:
     """What a model without forces has, of the numbers where that means something."""
     first = next(iter(records.values()))[0]
-    of_scans = {key: np.mean(first.systems[f"zero_{key}"]) for key in KEYS}
+    of_scans = {key: np.mean(first.systems[f"zero_{key}"]) for key in KEYS if first.systems[key]}
     of_data = {f"{split}/forces_mae": facts["mean_absolute_force"] for split, facts in first.run.data.items()}
     return {name: float(value) for name, value in (of_scans | of_data).items()}
 

@@ -1,26 +1,28 @@
-"""Training the variants, each with its seeds in a folder of its own: OUT/runs/VARIANT/seed_N."""
+"""Training the variants, each with its seeds in a folder of its own: OUT/SETTING/VARIANT/seed_N."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mlip_design.selection.retrain import Training
+from studies.settings import Setting
 from studies.variants import SEEDED, VARIANTS
 
-BUDGET = ["experiment=study"]
 
-
-def plan(out: Path, names: Sequence[str], n_seeds: int, overrides: Sequence[str]) -> list[Training]:
-    """All trainings, the first seed of every variant before the second of any.
+def plan(out: Path, setting: Setting, n_seeds: int, overrides: Sequence[str]) -> list[Training]:
+    """All trainings of a setting, the first seed of every variant before the second of any.
 
     n_seeds: of the variants that have several. overrides: of all of them, beside the budget.
     """
     return [
         Training(
-            name, [*VARIANTS[name], *BUDGET, *overrides], seed, out / "runs" / folder_name(name) / f"seed_{seed}"
+            name,
+            [*VARIANTS[name], *setting.budget, *overrides],
+            seed,
+            out / setting.name / folder_name(name) / f"seed_{seed}",
         )
         for seed in range(1, n_seeds + 1)
-        for name in names
+        for name in setting.variants
         if seed == 1 or name in SEEDED
     ]
 

@@ -23,8 +23,9 @@ from mlip_design.selection.finalists import SINGLE_RULES
 from mlip_design.selection.quantities import quantity
 from mlip_design.structures import Structure, from_atoms
 from studies.figures import panels
-from studies.measuring import new_molecules, simulated
+from studies.measuring import simulated
 from studies.records import QUANTITIES, Records, table
+from studies.settings import new_molecules
 
 RECORD = "value.json"
 MOLECULES, CRYSTALS = Protocol(temperature=500.0, steps=4000), Protocol(steps=1000)

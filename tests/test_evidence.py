@@ -15,19 +15,21 @@ from run_records import write_record
 from mlip_design.arguments import check_arguments
 from mlip_design.dynamics.protocol import Protocol
 from studies import correlation, evidence, factorial, ladder, measuring, value
-from studies.__main__ import cost, save
+from studies.__main__ import add_cost, cost, save
 from studies.measuring import RECORD
 from studies.records import KEYS, STAGES, load, scans
+from studies.settings import Setting, new_molecules, on_acac, on_bundled, on_spice
 from studies.training import plan
 from studies.variants import CELLS, FACTORS, LADDER, N_SEEDS, SEEDED, VARIANTS
 
 N_SCANS = 12
+BUNDLED = on_bundled()
 FSD = "full_smoothness"
 
 
-def write_study(folder: Path, numbers, names=tuple(VARIANTS)) -> list:
+def write_study(folder: Path, numbers, setting: Setting = BUNDLED) -> list:
     """Runs of variants as if trained and measured. numbers: (variant, seed) -> changes of what was measured."""
-    trainings = plan(folder, names, N_SEEDS, [])
+    trainings = plan(folder, setting, N_SEEDS, [])
     rng = np.random.default_rng(0)
     rough = rng.uniform(0.8, 1.2, N_SCANS)
     rough /= rough.mean()
@@ -141,17 +143,37 @@ def test_value_picks_by_accuracy_by_smoothness_and_by_the_rules(tmp_path):
 def test_everything_is_written_from_json_alone(tmp_path):
     trainings = write_study(tmp_path / "study", planted)
     records, folder = load(trainings), tmp_path / "docs" / "evidence"
-    for name, study in evidence.STUDIES.items():
-        save(folder / f"{name}.json", study.analyse(records))
-    save(folder / "cost.json", cost(trainings, records))
+    names = ("ladder", "factorial", "correlation", "value")
+    for name in names:
+        save(folder / f"{name}.json", evidence.STUDIES[name].analyse(records))
+    add_cost(folder, BUNDLED, cost(trainings, records))
     page = evidence.write(folder).read_text()
-    assert page.count("\n## ") == len(evidence.STUDIES)
-    assert all((folder / f"{name}.png").stat().st_size > 1000 for name in evidence.STUDIES)
+    assert page.count("\n## ") == len(names)
+    assert all((folder / f"{name}.png").stat().st_size > 1000 for name in names)
     assert not re.search(r"\bnan\b", page)
     assert page == evidence.write(folder).read_text()
 
 
-@pytest.mark.parametrize("training", plan(Path("out"), list(VARIANTS), 1, []), ids=lambda training: training.label)
+@pytest.mark.parametrize("training", plan(Path("out"), BUNDLED, 1, []), ids=lambda training: training.label)
+def test_a_ladder_without_scans_tells_the_rest(tmp_path):
+    setting = on_acac(tmp_path)
+    trainings = write_study(tmp_path, planted, setting)
+    for training in trainings:
+        for stage in STAGES:
+            (training.folder / f"scans_{stage}.csv").unlink()
+    facts = ladder.analyse(load(trainings))
+    assert facts["steps"] == [] and FSD not in facts["rows"]["baseline"]
+    assert facts["ratios"]["NVE drift"]["ratio"] == pytest.approx(1e-4)
+    assert "NVE drift: 0.0001 of `baseline`, asked: at most 0.001: **yes**" in ladder.text(facts)
+    assert set(load(trainings)) == set(LADDER)
+
+
+def test_settings_take_data_of_their_own(tmp_path):
+    assert "data.stride=8" in on_spice(tmp_path).budget
+    assert f"data.train={tmp_path}/train_300K.xyz" in on_acac(tmp_path).budget
+    assert len(new_molecules()) == 20
+
+
 def test_every_variant_is_a_configuration_that_exists(training, tmp_path):
     config = tiny_run.compose(training.overrides, tmp_path)
     check_arguments(config)
@@ -161,7 +183,7 @@ def test_every_variant_is_a_configuration_that_exists(training, tmp_path):
 
 
 def test_seeds_come_one_after_the_other_and_the_ladder_is_part_of_the_factorial(tmp_path):
-    trainings = plan(tmp_path, list(VARIANTS), N_SEEDS, ["trainer.max_epochs=1"])
+    trainings = plan(tmp_path, BUNDLED, N_SEEDS, ["trainer.max_epochs=1"])
     assert [one.seed for one in trainings] == sorted(one.seed for one in trainings)
     assert len(trainings) == N_SEEDS * len(SEEDED) + len(VARIANTS) - len(SEEDED)
     assert len({one.folder for one in trainings}) == len(trainings)
@@ -172,16 +194,16 @@ def test_seeds_come_one_after_the_other_and_the_ladder_is_part_of_the_factorial(
 def test_the_instruments_measure_a_run_once(tmp_path, monkeypatch):
     tiny_run.run([*tiny_run.inputs(), "model=smooth_attn", "logger=none"], tmp_path)
     monkeypatch.setattr(measuring, "PROTOCOL", Protocol(steps=10, relax_steps=2))
-    measuring.measure_run(tmp_path)
+    measuring.measure_run(tmp_path, new_molecules())
     found = measuring.known(tmp_path)
     assert set(found) == set(measuring.INSTRUMENTS)
     assert found["probe"]["force_jump"] == 0
     assert found["derivatives"]["jacobian_asymmetry"] < 1e-4
     assert found["derivatives"]["hessian_norm"] > 1
-    assert found["dynamics"]["trajectories"] == len(measuring.new_molecules()) / 2 == 10
+    assert found["dynamics"]["trajectories"] == len(new_molecules()) / 2 == 10
     assert len(scans(tmp_path)[FSD]) == len(scans(tmp_path)[f"zero_{FSD}"]) == 7
     before = (tmp_path / RECORD).read_bytes()
-    measuring.measure_run(tmp_path)
+    measuring.measure_run(tmp_path, new_molecules())
     assert (tmp_path / RECORD).read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""Bernstein polynomials of exp(-d / L) (SpookyNet, arXiv:2105.00304, eq. 12): positive, and their sum is 1.
+"""Bernstein polynomials of exp(-d / L) (SpookyNet, arXiv:2105.00304): positive, and their sum is 1.
 
 C(N, n) y^n (1 - y)^(N - n),   y = exp(-d / L),   n = 0 .. N = n_basis - 1
 

@@ -1,4 +1,4 @@
-"""Gaussians of exp(-d / L) (PhysNet, arXiv:1902.08408, eq. 7): narrow at short distances, broad at long ones.
+"""Gaussians of exp(-d / L) (PhysNet, arXiv:1902.08408): narrow at short distances, broad at long ones.
 
 exp(-((y - c_n) / sigma)^2 / 2),   y = exp(-d / L),   c_n equally spaced from exp(-r_c / L) to 1
 

@@ -1,0 +1,89 @@
+"""Neighbour selection: time and memory of candidates and selection, and what `diff_knn` adds to a forward pass.
+
+    python benchmarks/graph.py [--atoms 100,1000,5000,20000] [--threads 2] [--json FILE]
+
+Boxes of water, float32. Each row has a process of its own, whose peak of memory is its own. `dense` is what one writes
+without neighbour lists: all n x n distances, sorted ranks included; it ends where memory does.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from common import build, machine, report, seconds, water
+
+from mlip_design.graph import batch_structures
+
+REPEATS = 5
+KINDS = ("candidates", "radius", "diff_knn", "dense")
+DENSE_LIMIT = 6000
+"""Atoms; beyond, n x n numbers of a soft rank do not fit."""
+
+
+def one(kind: str, n_atoms: int) -> dict:
+    """Seconds and peak memory of one kind."""
+    structure, cutoff = water(n_atoms), 6.0
+    before = peak()
+    if kind == "candidates":
+        taken = seconds(lambda: batch_structures([structure], cutoff, torch.float32), REPEATS)
+    elif kind == "dense":
+        positions = torch.tensor(structure.positions, dtype=torch.float32)
+        taken = seconds(lambda: dense(positions, cutoff), REPEATS)
+    else:
+        potential = build(["model=smooth_attn", f"model/neighbors={kind}"], "cpu")
+        graph = batch_structures([structure], cutoff, torch.float32)
+        edges = (graph.source, graph.reverse, graph.n_atoms)
+        lattice = graph.shift @ graph.cell[0]
+        distance = (graph.positions[graph.target] - graph.positions[graph.source] + lattice).norm(dim=1)
+        taken = seconds(lambda: potential.neighbors(distance, *edges), REPEATS)
+    return {"kind": kind, "atoms": len(structure.numbers), "seconds": taken, "bytes": 1024 * (peak() - before)}
+
+
+def dense(positions: torch.Tensor, cutoff: float) -> torch.Tensor:
+    """Soft ranks from all pairs: sum over k of sigmoid((d_ij - d_ik) / width), a row at a time."""
+    distances = torch.cdist(positions, positions)
+    ranks = torch.empty_like(distances)
+    for row in range(len(positions)):
+        near = distances[row]
+        ranks[row] = torch.sigmoid((near[:, None] - near[None, :]) / 0.2).sum(1)
+    return ranks * (distances < cutoff)
+
+
+def peak() -> int:
+    """Largest resident size so far, kB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main() -> None:
+    """Measure all, each in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--atoms", default="100,1000,5000,20000")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.one:
+        print(json.dumps(one(args.one[0], int(args.one[1]))))
+        return
+    rows = []
+    print("| | atoms | ms | MB |\n|---|---:|---:|---:|")
+    for size in map(int, args.atoms.split(",")):
+        for kind in KINDS:
+            if kind == "dense" and size > DENSE_LIMIT:
+                continue
+            command = [sys.executable, __file__, "--threads", str(args.threads), "--one", kind, str(size)]
+            rows.append(json.loads(subprocess.check_output(command, text=True).splitlines()[-1]))
+            row = rows[-1]
+            print(
+                f"| {kind} | {row['atoms']} | {1000 * row['seconds']:.1f} | {row['bytes'] / 1e6:.0f} |", flush=True
+            )
+    report({"machine": machine("cpu", args.threads), "rows": rows}, args.json)
+
+
+if __name__ == "__main__":
+    main()
