@@ -43,11 +43,11 @@ def card(name: str, described: dict[str, Any]) -> str:
         rows.append([heading, *("" if value is None else f"{factor * value:{form}}" for value in values)])
     zero = [f"{1000 * training['data'][split]['mean_absolute_force']:.0f}" for split in splits]
     rows.insert(1, ["force MAE of zero forces", *zero])
-    overrides = " ".join(one for one in training["overrides"] if not one.startswith("hydra."))
+    command = " ".join(["python train.py", *training["overrides"]])
     count = training["data"]["train"]["structures"]
     about = (
         f"{described['parameters']:,} parameters, {described['precision']}, cutoff {described['cutoff']:g} Å; knows "
-        f"{', '.join(described['elements'])}. Trained by `python train.py {overrides}` (seed {training['seed']}, epoch "
+        f"{', '.join(described['elements'])}. Trained by `{command}` (seed {training['seed']}, epoch "
         f"{training['epochs']} by force MAE on validation) on the {count:,} GFN2-xTB structures of the package (MIT)."
     )
     return "\n".join(

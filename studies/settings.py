@@ -11,6 +11,8 @@ from mlip_design.data.sources import bundled, scans_of_split
 from mlip_design.structures import Structure, read_structures
 from studies.variants import LADDER, VARIANTS
 
+LARGER_K = "model.neighbors.n_neighbors=12"
+"""Of molecules that are larger than the bundled ones."""
 SPLIT = {"val": 0.1, "test": 0.2, "seed": 0}
 """Of the systems of BSCT-SPICE, as in conf/data/bsct.yaml."""
 
@@ -35,14 +37,21 @@ def on_bundled() -> Setting:
 
 def on_spice(root: Path) -> Setting:
     """The ladder on the given half of BSCT-SPICE (DFT), split by system; every eighth frame of its scans."""
-    budget = ["experiment=study", "data=bsct", f"data.root={root}", "data.stride=8"]
+    budget = ["experiment=study", LARGER_K, "data=bsct", f"data.root={root}", "data.stride=8"]
     return Setting("spice", "BSCT-SPICE (DFT), split by system", list(LADDER), budget, partial(held_out, root))
 
 
 def on_acac(root: Path) -> Setting:
     """The ladder on acetylacetone at 300 K (PBE-D3)."""
     files = [f"data.train={root / 'train_300K.xyz'}", f"data.test={root / 'test_MD_300K.xyz'}"]
-    budget = ["experiment=study", "data=extxyz", *files, "trainer.max_epochs=60", "batching.max_atoms=75"]
+    budget = [
+        "experiment=study",
+        LARGER_K,
+        "data=extxyz",
+        *files,
+        "trainer.max_epochs=60",
+        "batching.max_atoms=75",
+    ]
     return Setting("acac", "acetylacetone (PBE-D3)", list(LADDER), budget, partial(frames, root))
 
 

@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_every_example_runs(folder, capsys):
-    assert len(COMMANDS) == 2 and len(EXAMPLES) == 3
+    assert len(COMMANDS) == 3 and len(EXAMPLES) == 4
     for command in COMMANDS:
         assert main(shlex.split(command)[1:]) == 0
     for example in EXAMPLES:

@@ -109,3 +109,14 @@ def test_shares_of_ranks_are_what_one_process_finds(tmp_path):
         assert one["fluctuation"] == pytest.approx(shared[key]["fluctuation"], rel=1e-4)
         assert one["mean_temperature"] == pytest.approx(shared[key]["mean_temperature"], rel=1e-6)
     assert whole[0, 1]["mean_temperature"] != pytest.approx(whole[0, 2]["mean_temperature"], rel=1e-6)
+
+
+def test_two_processes_log_what_one_logs(tmp_path):
+    """Same weights (learning rate 0) and three structures to share."""
+    overrides = [*tiny_run.inputs(), *RUN, "optimizer.lr=0", "trainer.max_epochs=1", "batching.max_atoms=16"]
+    tiny_run.run(overrides, tmp_path / "one")
+    assert [tiny_run.finish(process) for process in tiny_run.start_ranks(overrides, tmp_path / "two")] == [0, 0]
+    expected, found = (rows(tmp_path / name)[-1] for name in ("one", "two"))
+    for key in ("val/md/drift", "val/md/fluctuation", "val/md/survival"):
+        assert float(found[key]) == pytest.approx(float(expected[key]), rel=1e-4), key
+    assert float(expected["val/md/fluctuation"]) > 0

@@ -52,6 +52,7 @@ def test_the_wheel_holds_everything(wheel):
         ("callbacks", "*.py"),
         ("hydra_plugins", "*.py"),
         ("conf", "*.yaml"),
+        ("mlip_design/models", "*.*"),
     ):
         files = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob(pattern)}
         assert files
