@@ -29,10 +29,11 @@ from mlip_design.structures import Structure
 
 RECORD = "measured.json"
 N_PROBED, N_DIFFERENTIATED, N_SIMULATED = 2, 5, 10
+"""Molecules that an instrument looks at."""
 MAX_EVALUATIONS = 2000
 """Of the probe, along one path."""
-PROTOCOL = Protocol(steps=1000)
-"""NVE at 300 K in steps of 0.5 fs for 0.5 ps."""
+PROTOCOL = Protocol(steps=2000)
+"""NVE at 300 K in steps of 0.5 fs for 1 ps: over less, a line through the oscillations of a smooth model has a slope."""
 
 
 def probe(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> dict[str, Any]:
