@@ -33,7 +33,7 @@ N_PROBED, N_DIFFERENTIATED, N_SIMULATED = 2, 5, 10
 MAX_EVALUATIONS = 2000
 """Of the probe, along one path."""
 PROTOCOL = Protocol(steps=2000)
-"""NVE at 300 K in steps of 0.5 fs for 1 ps: over less, a line through the oscillations of a smooth model has a slope."""
+"""NVE at 300 K in steps of 0.5 fs for 1 ps: over less, a line through a smooth model's oscillations has a slope."""
 
 
 def probe(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> dict[str, Any]:
