@@ -69,11 +69,25 @@ def dynamics(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> d
 def simulated(
     evaluator: PotentialEvaluator, structures: Sequence[Structure], protocol: Protocol
 ) -> dict[str, Any]:
-    """`summarize` of one trajectory of every structure."""
+    """`summarize` of one trajectory of every structure; of those that end early, what `conserved` says."""
     forces = force_field_of(evaluator)
     starts = relax_all(forces, dict(enumerate(structures)), protocol, evaluator.max_atoms)
     found = simulate(forces, starts, protocol, [1], evaluator.max_atoms)
-    return summarize([measure(trajectory, protocol) for trajectory in found])
+    measured = [measure(trajectory, protocol) for trajectory in found]
+    return summarize(measured) | conserved(measured, protocol)
+
+
+def conserved(measured: Sequence[dict[str, Any]], protocol: Protocol) -> dict[str, float]:
+    """Medians of the size of the drift (meV/atom/ps) and of the fluctuation (meV/atom) over all trajectories.
+
+    One that ended early has neither: it counts as if its energy had gone off by all that the protocol allows.
+    """
+    limit, length = 1000 * protocol.energy_change, protocol.steps * protocol.time_step / 1000
+    worst = {"drift": limit / length, "fluctuation": limit}
+    return {
+        name: float(np.median([most if one[name] is None else abs(one[name]) for one in measured]))
+        for name, most in worst.items()
+    }
 
 
 INSTRUMENTS: dict[str, Callable[[PotentialEvaluator, Sequence[Structure]], dict[str, Any]]] = {

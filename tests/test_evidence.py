@@ -207,6 +207,13 @@ def test_the_instruments_measure_a_run_once(tmp_path, monkeypatch):
     assert (tmp_path / RECORD).read_bytes() == before
 
 
+def test_a_trajectory_that_ends_early_counts_as_the_worst():
+    protocol = Protocol(steps=1000)  # 0.5 ps
+    ended, good = {"drift": None, "fluctuation": None}, {"drift": -0.2, "fluctuation": 0.1}
+    assert measuring.conserved([ended, good, ended], protocol) == {"drift": 2000.0, "fluctuation": 1000.0}
+    assert measuring.conserved([good, good, ended], protocol) == {"drift": 0.2, "fluctuation": 0.1}
+
+
 def test_crystals_are_what_they_are_called():
     found = value.crystals()
     assert {name: len(one.numbers) for name, one in found.items()} == {
