@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 SCHEMA = 1
@@ -135,7 +135,9 @@ def write_shared(folder: Path, state: Mapping[str, Tensor], described: Mapping[s
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        save_file({name: tensor.cpu().clone().contiguous() for name, tensor in state.items()}, partial / WEIGHTS)
+        # safetensors' own save_file makes a file that nobody else may read.
+        tensors = {name: tensor.cpu().clone().contiguous() for name, tensor in state.items()}
+        (partial / WEIGHTS).write_bytes(save(tensors))
         with open(partial / DESCRIPTION, "w", encoding="utf-8") as file:
             text = {"sort_keys": False, "allow_unicode": True, "width": 100}
             yaml.safe_dump({"schema": SCHEMA, **described}, file, **text)

@@ -154,7 +154,6 @@ def test_everything_is_written_from_json_alone(tmp_path):
     assert page == evidence.write(folder).read_text()
 
 
-@pytest.mark.parametrize("training", plan(Path("out"), BUNDLED, 1, []), ids=lambda training: training.label)
 def test_a_ladder_without_scans_tells_the_rest(tmp_path):
     setting = on_acac(tmp_path)
     trainings = write_study(tmp_path, planted, setting)
@@ -174,6 +173,7 @@ def test_settings_take_data_of_their_own(tmp_path):
     assert len(new_molecules()) == 20
 
 
+@pytest.mark.parametrize("training", plan(Path("out"), BUNDLED, 1, []), ids=lambda training: training.label)
 def test_every_variant_is_a_configuration_that_exists(training, tmp_path):
     config = tiny_run.compose(training.overrides, tmp_path)
     check_arguments(config)
@@ -199,7 +199,7 @@ def test_the_instruments_measure_a_run_once(tmp_path, monkeypatch):
     assert set(found) == set(measuring.INSTRUMENTS)
     assert found["probe"]["force_jump"] == 0
     assert found["derivatives"]["jacobian_asymmetry"] < 1e-4
-    assert found["derivatives"]["hessian_norm"] > 1
+    assert found["derivatives"]["hessian_norm"] > 0.1
     assert found["dynamics"]["trajectories"] == len(new_molecules()) / 2 == 10
     assert len(scans(tmp_path)[FSD]) == len(scans(tmp_path)[f"zero_{FSD}"]) == 7
     before = (tmp_path / RECORD).read_bytes()
