@@ -11,7 +11,7 @@ from torch import nn
 def test_law(potential, law, record_property):
     proof = PROOFS[law]
     error = proof.error(potential)
-    record_property("error", error)
+    record_property("error", float(error))
     assert error < proof.tolerance or law not in owed(potential)
 
 
