@@ -62,7 +62,7 @@ def test_run_folder_stands_for_its_best_checkpoint(checkpoint):
 
 @pytest.mark.parametrize("dtype", ["float16", "double", "", "Float64"])
 def test_unknown_dtype_is_refused(checkpoint, dtype):
-    with pytest.raises(ValueError, match=f"dtype '{dtype}' is not one of float32, float64"):
+    with pytest.raises(ValueError, match=f"dtype: '{dtype}' is not one of float32, float64"):
         MLIPCalculator.from_checkpoint(checkpoint, dtype=dtype)
 
 

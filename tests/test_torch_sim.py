@@ -159,7 +159,7 @@ def test_checkpoints_and_exported_models(tmp_path):
     output = model(state_of(molecules(), torch.float32))
     assert {value.dtype for value in output.values()} == {torch.float32} == {model.dtype}
     assert (output["forces"] - one["forces"]).abs().max() < 1e-3
-    with pytest.raises(ValueError, match="dtype 'float16' is not one of float32, float64"):
+    with pytest.raises(ValueError, match="dtype: 'float16' is not one of float32, float64"):
         TorchSimModel.from_checkpoint(exported, dtype="float16")
 
 
