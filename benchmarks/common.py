@@ -1,11 +1,12 @@
 """What the benchmarks share: potentials as configured, structures, medians, and on what they ran."""
 
+import argparse
 import json
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -109,6 +110,33 @@ def peer(python: Path, script: str, arguments: dict[str, Any], threads: int) -> 
     if done.returncode:
         raise RuntimeError(f"{script}: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+PEERS = {
+    "mace": ("mace_times.py", {"MACE 32x0e": "32x0e", "MACE 64x0e": "64x0e"}),
+    "nequip": ("nequip_times.py", {"NequIP l <= 1": 1, "NequIP l <= 2": 2}),
+}
+"""Option -> script, and its models as tables show them: two layers of MACE, four of 32 channels of NequIP."""
+
+
+def add_peers(parser: argparse.ArgumentParser) -> None:
+    """Options for the Pythons of their environments."""
+    for name in PEERS:
+        parser.add_argument(f"--{name}", type=Path, metavar="PYTHON")
+
+
+def peers(args: argparse.Namespace) -> Iterator[tuple[str, Callable[..., list[dict[str, Any]]]]]:
+    """Title, and a function that asks it to time something: (what=..., repeats=..., atoms or files) -> rows."""
+    for name, (script, models) in PEERS.items():
+        if python := getattr(args, name):
+            for title, model in models.items():
+                asked = {"model": model, "device": args.device}
+                yield (
+                    title,
+                    lambda asked=asked, python=python, script=script, **more: peer(
+                        python, script, asked | more, args.threads
+                    ),
+                )
 
 
 def machine(device: str, threads: int) -> dict[str, Any]:

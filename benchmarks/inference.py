@@ -1,11 +1,11 @@
-"""Inference: latency of one molecule by ASE, periodic boxes, batched molecules; ours and MACE on the same structures.
+"""Inference: latency of one molecule by ASE, periodic boxes, batched molecules; ours and peers on the same structures.
 
     python benchmarks/inference.py [--models smooth_attn,equivariant,invariant] [--boxes 1000,5000,10000]
-        [--mace PYTHON] [--threads 2] [--device cpu] [--json FILE]
+        [--mace PYTHON] [--nequip PYTHON] [--threads 2] [--device cpu] [--json FILE]
 
 float32, random weights. Each box has a process of its own, whose peak of memory is its own; the slope is that of time
 over atoms on logarithmic axes, from the smallest to the largest box. Ours include the search for neighbours (in the
-calculator with its skin), MACE's do not: its batches are made before.
+calculator with its skin), those of peers do not: their batches are made before.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.build import molecule
-from common import build, machine, molecules, peer, report, seconds, water
+from common import add_peers, build, machine, molecules, peers, report, seconds, water
 
 from mlip_design.calculator import MLIPCalculator
 from mlip_design.graph import batch_structures, in_batches
@@ -84,7 +85,7 @@ def main() -> None:
     add = parser.add_argument
     add("--models", default="smooth_attn,equivariant,invariant")
     add("--boxes", default="1000,5000,10000")
-    add("--mace", type=Path)
+    add_peers(parser)
     add("--threads", type=int, default=2)
     add("--device", default="cpu")
     add("--json", type=Path)
@@ -110,14 +111,14 @@ def main() -> None:
         found = {"latency": latency(model, args.device), "throughput": throughput(model, args.device)}
         rows.append({"model": model, **found, "boxes": boxes})
         print(told(rows[-1]), flush=True)
-    if args.mace:
-        rows.append({"model": "MACE 32x0e", **mace(args, sizes)})
+    for title, times in peers(args):
+        rows.append({"model": title, **of_peer(times, sizes)})
         print(told(rows[-1]), flush=True)
     report({"machine": machine(args.device, args.threads), "rows": rows}, args.json)
 
 
-def mace(args: argparse.Namespace, sizes: list[int]) -> dict:
-    """The same of MACE; its latency is that of its ASE calculator."""
+def of_peer(times: Callable[..., list[dict]], sizes: list[int]) -> dict:
+    """The same of another package."""
     with tempfile.TemporaryDirectory() as folder:
         files = []
         for size in sizes:
@@ -126,14 +127,10 @@ def mace(args: argparse.Namespace, sizes: list[int]) -> dict:
             ase.io.write(files[-1], Atoms(one.numbers, one.positions, cell=one.cell, pbc=one.pbc), format="extxyz")
         small = str(Path(folder) / "21.xyz")
         ase.io.write(small, of_21_atoms(), format="extxyz")
-        asked = {"irreps": "32x0e", "device": args.device, "repeats": REPEATS}
-        boxes = peer(args.mace, "mace_times.py", {**asked, "what": "boxes", "files": files}, args.threads)
-        (alone,) = peer(
-            args.mace, "mace_times.py", {**asked, "what": "boxes", "files": [small], "repeats": 30}, args.threads
-        )
-        many = peer(args.mace, "mace_times.py", {**asked, "what": "molecules", "atoms": [512]}, args.threads)
-    rate = sum(row["atoms"] for row in many) / sum(row["seconds"] for row in many)
-    return {"latency": alone["seconds"], "throughput": rate, "boxes": boxes}
+        boxes = times(what="boxes", files=files, repeats=REPEATS)
+        (alone,) = times(what="boxes", files=[small], repeats=30)
+        (many,) = times(what="molecules", atoms=[512], repeats=REPEATS)
+    return {"latency": alone["seconds"], "throughput": many["atoms"] / many["seconds"], "boxes": boxes}
 
 
 def told(row: dict) -> str:

@@ -1,17 +1,28 @@
-"""Training step (force loss, double backward, optimizer): atoms a second, ours and MACE on the same structures.
+"""Training step (force loss, double backward, optimizer): atoms a second, ours, MACE and NequIP on the same structures.
 
     python benchmarks/training_step.py [--models smooth_attn,equivariant,invariant] [--atoms 64,128,256,512]
-        [--million] [--mace PYTHON] [--threads 2] [--device cpu] [--json FILE]
+        [--million] [--mace PYTHON] [--nequip PYTHON] [--threads 2] [--device cpu] [--json FILE]
 
-Median of several steps after warm-up, batches made before. --million: also widened to a million parameters. MACE: two
-layers of 32 and of 64 scalar channels, its own loss and optimizer, float32, in the environment of PYTHON.
+Median of several steps after warm-up, batches made before. --million: also widened to a million parameters. Peers run
+in the environment of their PYTHON, with random weights, in float32; what they are stands in `peers/`.
 """
 
 import argparse
 from pathlib import Path
 
 import torch
-from common import build, configured, machine, molecules, of_a_million, parameters, peer, report, seconds
+from common import (
+    add_peers,
+    build,
+    configured,
+    machine,
+    molecules,
+    of_a_million,
+    parameters,
+    peers,
+    report,
+    seconds,
+)
 from hydra.utils import instantiate
 
 from mlip_design.graph import batch_structures, in_batches
@@ -19,7 +30,6 @@ from mlip_design.memory import keep_freed_memory
 from mlip_design.task import parameter_groups
 
 REPEATS = 15
-MACE = ("32x0e", "64x0e")
 
 
 def ours(overrides: list[str], atoms: int, device: str) -> dict:
@@ -45,7 +55,7 @@ def main() -> None:
     add("--models", default="smooth_attn,equivariant,invariant")
     add("--atoms", default="64,128,256,512")
     add("--million", action="store_true")
-    add("--mace", type=Path)
+    add_peers(parser)
     add("--threads", type=int, default=2)
     add("--device", default="cpu")
     add("--json", type=Path)
@@ -60,18 +70,8 @@ def main() -> None:
     rows = [
         {"model": name, **ours(overrides, size, args.device)} for name, overrides in work.items() for size in sizes
     ]
-    if args.mace:
-        for irreps in MACE:
-            asked = {
-                "irreps": irreps,
-                "atoms": sizes,
-                "repeats": REPEATS,
-                "device": args.device,
-                "what": "training",
-            }
-            rows += [
-                {"model": f"MACE {irreps}", **row} for row in peer(args.mace, "mace_times.py", asked, args.threads)
-            ]
+    for title, times in peers(args):
+        rows += [{"model": title, **row} for row in times(what="training", atoms=sizes, repeats=REPEATS)]
     print("| model | parameters | atoms a batch | ms a step | atoms/s |\n|---|---:|---:|---:|---:|")
     for row in rows:
         rate = row["atoms"] / row["seconds"]
