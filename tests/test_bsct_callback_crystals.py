@@ -12,7 +12,7 @@ import tiny_run
 from ase.build import bulk
 from test_build_scans import EMT_NAME
 
-import train
+from callbacks import job
 from callbacks.bsct import logged_keys, summarize
 from mlip_design.bsct import METRIC_KEYS, load_scans, score_scan, zero_force_score
 from mlip_design.bsct.runner import predict_scans, scan_batches
@@ -51,7 +51,7 @@ def finished(root, tmp_path_factory) -> Path:
     """A run of one epoch, then resumed for another."""
     folder = tmp_path_factory.mktemp("runs") / "mixed"
     tiny_run.run(overrides(root, 1), folder)
-    train.train(tiny_run.compose(overrides(root, 2), folder), folder, folder / "checkpoints" / "last.ckpt")
+    job.train(tiny_run.compose(overrides(root, 2), folder), folder, folder / "checkpoints" / "last.ckpt")
     return folder
 
 

@@ -12,6 +12,8 @@ PACKAGE = ROOT / "mlip_design"
 FOLDERS = (PACKAGE, ROOT / "callbacks", ROOT / "hydra_plugins")
 FILES = sorted([*(file for folder in FOLDERS for file in folder.rglob("*.py")), ROOT / "train.py"])
 LIGHTNING = {"pytorch_lightning", "lightning"}
+CONFIGURED = {"mlip_design.config", "mlip_design.arguments", "mlip_design.checkpoint", "hydra_plugins"}
+CONFIGURED |= {"train", "callbacks.job"}
 LEARNING = LIGHTNING | {"torch", "torchmetrics", "e3nn"}
 
 
@@ -60,9 +62,7 @@ def violations(name: str, source: str) -> Iterator[str]:
         yield from (f"{item}: needs no learning" for item in roots & LEARNING)
     if not within(name, {"mlip_design.data", "mlip_design.task", "callbacks", "train"}):
         yield from (f"{item}: Lightning" for item in roots & LIGHTNING)
-    if not within(
-        name, {"train", "mlip_design.config", "mlip_design.arguments", "mlip_design.checkpoint", "hydra_plugins"}
-    ):
+    if not within(name, CONFIGURED):
         yield from (f"{item}: Hydra" for item in roots & {"hydra"})
     if "lightning" in roots:
         yield "lightning: it is pytorch_lightning everywhere"

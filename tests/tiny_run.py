@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
 import train
+from callbacks import job
 from mlip_design.bsct import Scan, load_scans
 from mlip_design.config import register_resolvers
 from mlip_design.data.bundled import bundled_path
@@ -45,7 +46,7 @@ TINY = [
     "callbacks.bsct.n_worst=1",
 ]
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["train", "callbacks.bsct", "callbacks.progress"])  # saves 8 s a process
+CONTEXT.set_forkserver_preload(["train", "callbacks.job", "callbacks.bsct", "callbacks.progress"])  # saves 8 s
 
 
 def few_scans(name: str = "scans_val", count: int = 5, step: int = 5) -> list[Scan]:
@@ -114,7 +115,7 @@ def compose(overrides: list[str], folder: Path) -> DictConfig:
 
 def run(overrides: list[str], folder: Path):
     """Train in this process; the `Results`."""
-    return train.train(compose(overrides, folder), folder, None)
+    return job.train(compose(overrides, folder), folder, None)
 
 
 class Disturb(Callback):
@@ -164,7 +165,7 @@ def work(overrides: list[str], folder: Path, resume: bool, environment: dict[str
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     last = folder / "checkpoints" / "last.ckpt"
-    train.train(compose(overrides, folder), folder, last if resume and last.exists() else None)
+    job.train(compose(overrides, folder), folder, last if resume and last.exists() else None)
 
 
 def command(*arguments: str, environment: dict[str, str] | None = None):
