@@ -57,12 +57,18 @@ def trained(folder: Path) -> dict[str, Any]:
         return {}
     training = {
         "seed": run.seed,
-        "overrides": list(run.overrides),
+        "overrides": [portable(override) for override in run.overrides],
         "epochs": run.best.get("epoch"),
         "data": run.data,
     }
     tested = {name: value for name, value in run.metrics.items() if name.startswith("test")}
     return {"training": training, "metrics": {**measured(run.best), **measured(tested)}}
+
+
+def portable(override: str) -> str:
+    """An override as it is told to others: key=/folder/of/mine/set becomes key=set."""
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value).name}" if Path(value).is_absolute() else override
 
 
 def measured(values: Mapping[str, Any]) -> dict[str, float]:

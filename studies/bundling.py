@@ -2,6 +2,8 @@
 
 import argparse
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,42 @@ ROWS = {
     "FSD of zero forces": ("bsct/zero_full_smoothness", 1, ".1f"),
     "FSD away from equilibrium": ("bsct/windowed_smoothness", 1, ".1f"),
 }
-LIMITS = """- Small neutral molecules in the gas phase, near equilibrium or with one bond stretched; what it says of
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model was trained on, by the choice of `data=`: in words, its test splits by heading, its limits."""
+
+    data: str
+    splits: Mapping[str, str]
+    limits: str
+
+
+ORIGINS = {
+    "bundled": Origin(
+        data="GFN2-xTB structures of the package (MIT)",
+        splits={"known molecules, scans of new ones": "test", "new molecules": "test_new"},
+        limits="""Known molecules: other frames of those that training saw. Limits:
+
+- Small neutral molecules in the gas phase, near equilibrium or with one bond stretched; what it says of
   crystals, liquids, ions, radicals and reactions is extrapolation, and other elements are refused.
 - Its level of theory is that of its data, GFN2-xTB, a semi-empirical one.
 - It is an example of what the project trains in minutes, to try things with, not a potential for production.
-"""
+""",
+    ),
+    "bsct": Origin(
+        data="frames of BSCT-SPICE at wB97M-D3(BJ)/def2-TZVPPD (MIT; from the repository `bsct` of arXiv:2602.04861)",
+        splits={"molecules that training never saw": "test"},
+        limits="""FSD of whole scans, errors of every fourth frame of them. Limits:
+
+- Molecules of 5 to 50 atoms in the gas phase, relaxed, with one bond from half to twice its length; its data have no
+  thermal frames. What it says of crystals, liquids, ions, radicals and reactions is extrapolation, and other elements
+  are refused.
+- A model whose name stands at `init_from=` has lent its weights, and with them what it learnt of its own data.
+- It is an example of what the project trains in minutes, to try things with, not a potential for production.
+""",
+    ),
+}
 
 
 def bundle(run: Path, name: str) -> Path:
@@ -36,7 +69,9 @@ def bundle(run: Path, name: str) -> Path:
 def card(name: str, described: dict[str, Any]) -> str:
     """What a user should know, from what `model.yaml` says."""
     training, metrics = described["training"], described["metrics"]
-    splits = ["test", "test_new"]
+    choices = dict(override.split("=", 1) for override in training["overrides"])
+    origin = ORIGINS[choices.get("data", "bundled")]
+    splits = origin.splits.values()
     rows = []
     for heading, (key, factor, form) in ROWS.items():
         values = [metrics.get(f"{split}/{key}") for split in splits]
@@ -48,16 +83,10 @@ def card(name: str, described: dict[str, Any]) -> str:
     about = (
         f"{described['parameters']:,} parameters, {described['precision']}, cutoff {described['cutoff']:g} Å; knows "
         f"{', '.join(described['elements'])}. Trained by `{command}` (seed {training['seed']}, epoch "
-        f"{training['epochs']} by force MAE on validation) on the {count:,} GFN2-xTB structures of the package (MIT)."
+        f"{training['epochs']} by force MAE on validation) on {count:,} {origin.data}."
     )
-    return "\n".join(
-        [
-            f"# {name}{BUNDLED}\n\n{about}\n",
-            table(["best epoch", "known molecules, scans of new ones", "new molecules"], rows),
-            "\nKnown molecules: other frames of those that training saw. Limits:\n",
-            LIMITS,
-        ]
-    )
+    title = f"# {name}{BUNDLED}\n\n{about}\n"
+    return "\n".join([title, table(["best epoch", *origin.splits], rows), f"\n{origin.limits}"])
 
 
 def main() -> None:

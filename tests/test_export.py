@@ -32,7 +32,7 @@ def run_folder(tmp_path_factory) -> Path:
     """A run with a record and a checkpoint."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     best = {"epoch": 1, "monitor": "val/forces_mae", "train/loss": 0.5, "val/forces_mae": 0.21}
-    write_record(folder, ["model=smooth_attn"], x=0.3, y=None, best=best)
+    write_record(folder, ["model=smooth_attn", "data.root=/folder/of/mine/scans"], x=0.3, y=None, best=best)
     saved(folder / CHECKPOINT)
     return folder
 
@@ -105,7 +105,7 @@ def test_it_says_what_it_is(run_folder, original, tmp_path, capsys):
     assert said["reference_energies"]["C"] == pytest.approx(-3.1 - 0.37 * 6)
     assert (said["cutoff"], said["precision"], said["has_stress"]) == (6.0, "float32", True)
     assert said["parameters"] == sum(p.numel() for p in load_potential(run_folder).parameters())
-    assert said["training"]["overrides"] == ["model=smooth_attn", "seed=1"]
+    assert said["training"]["overrides"] == ["model=smooth_attn", "data.root=scans", "seed=1"]
     assert said["metrics"]["val/forces_mae"] == 0.21 and said["metrics"]["test/forces_mae"] == pytest.approx(0.33)
     assert all(name.startswith(("val", "test")) for name in said["metrics"])
     assert said["model"] == contents()["model_config"]
