@@ -32,6 +32,8 @@ COLUMNS = (
     "seconds_per_step",
 )
 JUDGED = ("full_smoothness", "windowed_smoothness")
+PAPER = (97.4, 76.3, 43.2)
+"""FSD of three ablations on the paper's way, 1/Å (arXiv:2602.04861)."""
 PANELS = ("full_smoothness", "windowed_smoothness", "test/forces_mae", "drift")
 ASKED = {
     "FSD": ("full_smoothness", 0.45),
@@ -126,8 +128,23 @@ def text(facts: dict[str, Any]) -> str:
         f"**{'yes' if facts['jump_of_last'] == 0 else 'no'}**"
     )
     headings = ["model", *(QUANTITIES[key].heading for key in columns)]
-    body = [table(headings, [["zero forces", *zero], *rows]), "\n".join(said)]
+    body = [table(headings, [["zero forces", *zero], *rows]), "\n".join(said), *beside_the_paper(facts)]
     return "\n\n".join([*body, f"`{facts['last']}` against `{facts['first']}`:", "\n".join(asked)])
+
+
+def beside_the_paper(facts: dict[str, Any]) -> list[str]:
+    """Whether every step of the ladder is smoother than the one before it, as in the paper; nothing without scans."""
+    rungs = [name for name in facts["rows"] if name in LADDER]
+    steps = [one for one in facts["steps"] if one["after"] in rungs]
+    if not steps:
+        return []
+    scores = " → ".join(f"`{name}` {facts['rows'][name][JUDGED[0]]['mean']:.1f}" for name in rungs)
+    against = [f"`{one['after']}`" for one in steps if one[JUDGED[0]]["verdict"] != "lower"]
+    verdict = f"not clearly lower than the one before: {', '.join(against)}" if against else "so does every step here"
+    return [
+        f"In the paper three ablations score {', '.join(map(str, PAPER))} 1/Å in FSD, each lower than the one before. "
+        f"Here: {scores} 1/Å; {verdict}."
+    ]
 
 
 def sentence(step: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from studies.settings import new_molecules
 RECORD = "value.json"
 MOLECULES, CRYSTALS = Protocol(temperature=500.0, steps=4000), Protocol(steps=1000)
 """NVE in steps of 0.5 fs: 500 K for 2 ps, 300 K for 0.5 ps."""
+KINDS = ("molecules", "crystals")
 TOLD = ("survival", "drift", "largest_drift", "fluctuation")
 
 
@@ -98,7 +99,7 @@ def analyse(records: Records) -> dict[str, Any]:
 def draw(facts: dict[str, Any], path: Path) -> None:
     """Survival and drift of every pick."""
     figure, drawn = panels(4)
-    places = [(kind, key) for kind in ("molecules", "crystals") for key in ("survival", "drift")]
+    places = [(kind, key) for kind in KINDS for key in ("survival", "drift")]
     labels = [f"{rule}\n({row['variant']})" for rule, row in facts["picks"].items()]
     for axes, (kind, key) in zip(drawn, places, strict=True):
         values = [row[kind][key] for row in facts["picks"].values()]
@@ -113,14 +114,22 @@ def draw(facts: dict[str, Any], path: Path) -> None:
 def text(facts: dict[str, Any]) -> str:
     """Table and reasons."""
     headings = ["picked by", "variant"]
-    headings += [f"{kind}: {QUANTITIES[key].heading}" for kind in ("molecules", "crystals") for key in TOLD]
+    headings += [f"{kind}: {QUANTITIES[key].heading}" for kind in KINDS for key in TOLD]
     rows = [
         [
             rule,
             f"`{row['variant']}`",
-            *(QUANTITIES[key].text(row[kind][key]) for kind in ("molecules", "crystals") for key in TOLD),
+            *(QUANTITIES[key].text(row[kind][key]) for kind in KINDS for key in TOLD),
         ]
         for rule, row in facts["picks"].items()
     ]
     reasons = [f"- {rule}: `{row['variant']}`, {row['reason']}." for rule, row in facts["picks"].items()]
-    return "\n\n".join(["\n".join(reasons), table(headings, rows)])
+    return "\n\n".join(["\n".join(reasons), table(headings, rows), *(sentence(facts, kind) for kind in KINDS)])
+
+
+def sentence(facts: dict[str, Any], kind: str) -> str:
+    """Which picks conserve energy best."""
+    drifts = {rule: row[kind]["drift"] for rule, row in facts["picks"].items()}
+    ordered = sorted(drifts, key=drifts.__getitem__)
+    said = ", ".join(f"{rule} {QUANTITIES['drift'].text(drifts[rule])}" for rule in ordered)
+    return f"NVE drift on {kind}, lowest first (meV/atom/ps): {said}."

@@ -95,6 +95,7 @@ def test_ladder_judges_steps_by_the_same_scans(tmp_path):
     assert facts["ratios"]["FSD"]["ratio"] == pytest.approx(65 / 90)
     said = ladder.text(facts)
     assert "| zero forces | 50.0 |" in said
+    assert "not clearly lower than the one before: `temperature`, `smooth_attn`." in said
     assert "- FSD: 0.722 of `baseline`, asked: at most 0.45: **no**" in said
     assert "force jump of `smooth_attn` over all seeds: 0 eV/Å, asked: none: **yes**" in said
 
@@ -138,6 +139,7 @@ def test_value_picks_by_accuracy_by_smoothness_and_by_the_rules(tmp_path):
     assert picked["rule `knee`"] == "equivariant"
     assert picked["no choice"] == "baseline"
     assert facts["picks"]["force MAE alone"]["molecules"]["drift"] == 9.0
+    assert re.search(r"molecules, lowest first .*: FSD alone 0.1, .*force MAE alone 9\.$", value.text(facts), re.M)
 
 
 def test_everything_is_written_from_json_alone(tmp_path):
