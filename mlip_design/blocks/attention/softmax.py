@@ -43,9 +43,10 @@ class SoftmaxAttention(nn.Module):
         """Shapes as in `contracts.Attention`; returns (n_atoms, n_queries, n_features)."""
         key, value = self.project_key_value(tokens).chunk(2, dim=-1)
         query = self.temper(self.normalize(self.heads(self.project_query(tokens[:, :n_queries]))))
-        key = self.normalize(self.heads(key))
+        key, value = self.normalize(self.heads(key)), self.heads(self.weigh(value, weight))
+        query, key, value = (vectors.transpose(1, 2) for vectors in (query, key, value))
         shares = self.shares(query, key, weight, log_weight, legendre[..., :n_queries])
-        mixed = shares.transpose(-1, -2) @ self.heads(self.weigh(value, weight))
+        mixed = shares.transpose(-1, -2) @ value
         return self.project_out(mixed.transpose(1, 2).flatten(2))
 
     def shares(self, query: Tensor, key: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:
@@ -63,11 +64,11 @@ class SoftmaxAttention(nn.Module):
         return torch.addcmul(offset, products, legendre[:, None], value=self.scale).flatten(1, 2)
 
     def heads(self, projected: Tensor) -> Tensor:
-        """(n_atoms, n_tokens, n_features) -> (n_atoms, n_heads, n_tokens, channels)."""
-        return projected.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        """(n_atoms, n_tokens, n_features) -> (n_atoms, n_tokens, n_heads, channels)."""
+        return projected.unflatten(-1, (self.n_heads, -1))
 
     def normalize(self, vectors: Tensor) -> Tensor:
-        """Queries or keys as they enter the product, (n_atoms, n_heads, n_tokens, channels)."""
+        """Queries or keys as they enter the product, (n_atoms, n_tokens, n_heads, channels)."""
         return vectors
 
     def temper(self, query: Tensor) -> Tensor:
