@@ -13,7 +13,7 @@ import torch
 from mlip_design.bsct.result import finite
 from mlip_design.files import replacing
 from mlip_design.selection.retrain import Training, is_over, state, train_all
-from studies import evidence, ladder, value
+from studies import coverage, evidence, ladder, value
 from studies.measuring import measure_all
 from studies.records import Records, load
 from studies.settings import Setting, on_acac, on_bundled, on_spice
@@ -43,8 +43,9 @@ def main() -> None:
         trainings = plan(args.out.resolve(), setting, args.seeds, args.overrides)
         records = trained_and_measured(trainings, setting, args.workers)
         if setting.name == "bundled":
+            coverage.measure_all(records, args.workers)
             value.simulate_all(records, args.workers)
-            for name in ("ladder", "factorial", "correlation", "value"):
+            for name in ("ladder", "factorial", "coverage", "correlation", "value"):
                 save(folder / f"{name}.json", evidence.STUDIES[name].analyse(records))
         else:
             save(folder / f"ladder_{setting.name}.json", ladder.analyse(records))

@@ -5,13 +5,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from studies import correlation, factorial, ladder, value
+from studies import correlation, coverage, factorial, ladder, value
 
 STUDIES: dict[str, ModuleType] = {
     "ladder": ladder,
     "ladder_spice": ladder,
     "ladder_acac": ladder,
     "factorial": factorial,
+    "coverage": coverage,
     "correlation": correlation,
     "value": value,
 }
@@ -21,6 +22,7 @@ TITLES = {
     "ladder_spice": "The ladder on DFT: BSCT-SPICE, split by system",
     "ladder_acac": "The ladder on DFT: acetylacetone",
     "factorial": "Factorial: which remedy does what",
+    "coverage": "Coverage: where the roughness is",
     "correlation": "Correlation: which cheap number predicts NVE stability",
     "value": "Value: how stable are the picks",
 }

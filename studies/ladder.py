@@ -140,7 +140,9 @@ def beside_the_paper(facts: dict[str, Any]) -> list[str]:
         return []
     scores = " → ".join(f"`{name}` {facts['rows'][name][JUDGED[0]]['mean']:.1f}" for name in rungs)
     against = [f"`{one['after']}`" for one in steps if one[JUDGED[0]]["verdict"] != "lower"]
-    verdict = f"not clearly lower than the one before: {', '.join(against)}" if against else "so does every step here"
+    verdict = (
+        f"not clearly lower than the one before: {', '.join(against)}" if against else "so does every step here"
+    )
     return [
         f"In the paper three ablations score {', '.join(map(str, PAPER))} 1/Å in FSD, each lower than the one before. "
         f"Here: {scores} 1/Å; {verdict}."

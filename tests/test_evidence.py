@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from itertools import combinations
 from pathlib import Path
 from zlib import crc32
 
@@ -13,8 +15,10 @@ from ase.neighborlist import neighbor_list
 from run_records import write_record
 
 from mlip_design.arguments import check_arguments
+from mlip_design.data.sources import bundled
 from mlip_design.dynamics.protocol import Protocol
-from studies import correlation, evidence, factorial, ladder, measuring, value
+from mlip_design.stored_model import bundled_models
+from studies import correlation, coverage, evidence, factorial, ladder, measuring, value
 from studies.__main__ import add_cost, cost, save
 from studies.measuring import RECORD
 from studies.records import KEYS, STAGES, load, scans
@@ -25,6 +29,7 @@ from studies.variants import CELLS, FACTORS, LADDER, N_SEEDS, SEEDED, VARIANTS
 N_SCANS = 12
 BUNDLED = on_bundled()
 FSD = "full_smoothness"
+EVEN = {"slope": [4.0] * 4, "steepest": [0.25] * 4, "near_equilibrium": 0.5}
 
 
 def write_study(folder: Path, numbers, setting: Setting = BUNDLED) -> list:
@@ -55,6 +60,7 @@ def write_study(folder: Path, numbers, setting: Setting = BUNDLED) -> list:
         (training.folder / RECORD).write_text(json.dumps(measured))
         simulated = {"survival": 1.0, "drift": said["drift"], "largest_drift": said["drift"], "fluctuation": 0.1}
         (training.folder / value.RECORD).write_text(json.dumps({"molecules": simulated, "crystals": simulated}))
+        (training.folder / coverage.RECORD).write_text(json.dumps(said.get("coverage", EVEN)))
     return trainings
 
 
@@ -98,6 +104,43 @@ def test_ladder_judges_steps_by_the_same_scans(tmp_path):
     assert "not clearly lower than the one before: `temperature`, `smooth_attn`." in said
     assert "- FSD: 0.722 of `baseline`, asked: at most 0.45: **no**" in said
     assert "force jump of `smooth_attn` over all seeds: 0 eV/Å, asked: none: **yes**" in said
+
+
+def test_coverage_tells_the_bases_apart(tmp_path):
+    rough = {"slope": [20.0, 10.0, 5.0, 6.0], "steepest": [0.6, 0.3, 0.1, 0.0], "near_equilibrium": 0.1}
+    narrow = {name for levels, name in CELLS.items() if levels[2] == 0}
+    facts = coverage.analyse(
+        load(write_study(tmp_path, lambda label, _: {"coverage": rough} if label in narrow else {}))
+    )
+    assert set(facts["variants"]) == set(SEEDED)
+    said = coverage.text(facts)
+    assert "With the narrow basis the slope is 20.0 1/Å where training has no such pair and 6.0 where" in said
+    assert "With the broad basis the slope is 4.0 1/Å where training has no such pair and 4.0 where" in said
+    assert "90 % of the scans have their FSD where it has fewer than 10, 10 % within" in said
+
+
+def test_coverage_counts_pairs_of_the_elements_of_the_bond():
+    scan, training = coverage.all_scans()[0], bundled()["train"]
+    bond, counts = set(scan.numbers[list(scan.bond_index)].tolist()), np.zeros(len(scan.lengths) - 1)
+    for structure in (training[index] for index in range(len(training))):
+        for one, other in combinations(range(len(structure.numbers)), 2):
+            if {structure.numbers[one], structure.numbers[other]} == bond:
+                distance = np.linalg.norm(structure.positions[one] - structure.positions[other])
+                counts += np.abs(coverage.middles(scan) - distance) < coverage.REACH
+    levels = np.select([counts < 1, counts < 10, counts < 100], [0, 1, 2], 3)
+    assert (coverage.covered(scan) == levels).all() and len(set(levels)) == 4
+
+
+def test_coverage_of_a_model_of_the_package(tmp_path, monkeypatch):
+    folder, few = (
+        shutil.copytree(bundled_models()["smooth_attn-bundled"], tmp_path / "model"),
+        coverage.all_scans()[:5],
+    )
+    monkeypatch.setattr(coverage, "all_scans", lambda: few)
+    coverage.measure(folder)
+    found = json.loads((folder / coverage.RECORD).read_text())
+    assert sum(found["steepest"]) == pytest.approx(1) and 0 <= found["near_equilibrium"] <= 1
+    assert len(found["slope"]) == 4 and min(found["slope"]) > 0
 
 
 def test_correlation_tells_a_predictor_from_its_shadow(tmp_path):
@@ -145,7 +188,7 @@ def test_value_picks_by_accuracy_by_smoothness_and_by_the_rules(tmp_path):
 def test_everything_is_written_from_json_alone(tmp_path):
     trainings = write_study(tmp_path / "study", planted)
     records, folder = load(trainings), tmp_path / "docs" / "evidence"
-    names = ("ladder", "factorial", "correlation", "value")
+    names = ("ladder", "factorial", "coverage", "correlation", "value")
     for name in names:
         save(folder / f"{name}.json", evidence.STUDIES[name].analyse(records))
     add_cost(folder, BUNDLED, cost(trainings, records))
