@@ -2,7 +2,9 @@
 
 Over variants, each by the mean of its seeds: Spearman's rank correlation of a predictor with the drift and with the
 fluctuation of the total energy; the partial one given the force MAE (what a predictor knows beyond accuracy). 95 %
-intervals from variants drawn again. The number of parameters stands for a predictor that should know nothing.
+intervals from variants drawn again. How well a predictor tells variants apart that conserve energy and that do not is
+the share of pairs, one of each, in which the latter has the larger value; 50 % is guessing. The number of parameters
+stands for a predictor that should know nothing.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ from studies.records import QUANTITIES, Records, over_seeds, table
 
 TARGETS = ("drift", "fluctuation")
 GIVEN = "test_new/forces_mae"
+UNSTABLE = 0.1
+"""meV/atom/ps of drift from which on energy does not count as conserved."""
 PREDICTORS = {
     "full_smoothness": "scans",
     "windowed_smoothness": "scans",
@@ -60,7 +64,18 @@ def analyse(records: Records) -> dict[str, Any]:
             }
             for target in TARGETS
         },
+        "unstable": int((column["drift"] > UNSTABLE).sum()),
+        "told_apart": {name: told_apart(column[name], column["drift"] > UNSTABLE) for name in PREDICTORS},
     }
+
+
+def told_apart(values: np.ndarray, is_unstable: np.ndarray) -> float | None:
+    """Share of pairs of an unstable and a stable variant in which the first has the larger value; ties count half.
+
+    values, is_unstable: (n_variants,). None where all are stable, or none is.
+    """
+    difference = values[is_unstable][:, None] - values[~is_unstable]
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean()) if difference.size else None
 
 
 def with_interval(points: np.ndarray) -> dict[str, float] | None:
@@ -97,8 +112,8 @@ def draw(facts: dict[str, Any], path: Path) -> None:
         y = np.array([row["drift"] for row in facts["variants"].values()])
         axes.plot(x, y, "o", alpha=0.7)
         axes.set(xlabel=QUANTITIES[name].heading, ylabel=QUANTITIES["drift"].heading, yscale="log")
-        if (x > 0).any() and x.max() > 100 * x[x > 0].min():
-            axes.set_xscale("symlog", linthresh=float(x[x > 0].min()))
+        if x.min() > 0 and x.max() > 100 * x.min():
+            axes.set_xscale("log")
         found = facts["correlations"]["drift"][name]["plain"]
         axes.set_title("constant" if found is None else f"ρ = {found['rho']:.2f}", fontsize=9)
     figure.savefig(path, dpi=110)
@@ -112,8 +127,11 @@ def text(facts: dict[str, Any]) -> str:
         cells = [
             words(facts["correlations"][target][name][kind]) for target in TARGETS for kind in ("plain", "partial")
         ]
+        share = facts["told_apart"][name]
+        cells.append("–" if share is None else f"{100 * share:.0f}")
         rows.append([QUANTITIES[name].heading, *cells, f"{100 * cost:.0f} %" if instrument else "0"])
-    headings = ["predictor", "drift", "given force MAE", "fluctuation", "given force MAE", "cost of that of MD"]
+    headings = ["predictor", "drift", "given force MAE", "fluctuation", "given force MAE"]
+    headings += ["stable told from unstable, %", "cost of that of MD"]
     shown = [*PREDICTORS, *TARGETS, "survival"]
     variants = [
         [name, *(QUANTITIES[key].text(row[key]) for key in dict.fromkeys(shown))]
@@ -122,7 +140,7 @@ def text(facts: dict[str, Any]) -> str:
     left = f"\n\nLeft out, without every number: {', '.join(facts['left_out'])}." if facts["left_out"] else ""
     return "\n\n".join(
         [
-            f"{len(facts['variants'])} variants.{left}",
+            f"{len(facts['variants'])} variants; {facts['unstable']} drift by more than {UNSTABLE} meV/atom/ps.{left}",
             table(headings, rows),
             *(sentence(facts, target) for target in TARGETS),
             "All variants, lowest drift first:",

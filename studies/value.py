@@ -104,7 +104,8 @@ def draw(facts: dict[str, Any], path: Path) -> None:
     for axes, (kind, key) in zip(drawn, places, strict=True):
         values = [row[kind][key] for row in facts["picks"].values()]
         factor = QUANTITIES[key].factor
-        axes.barh(labels, [0 if value is None else factor * value for value in values])
+        axes.plot([0 if value is None else factor * value for value in values], labels, "o")
+        axes.grid(axis="y", alpha=0.3)
         axes.set_xlabel(f"{kind}: {QUANTITIES[key].heading}")
         if key == "drift":
             axes.set_xscale("log")

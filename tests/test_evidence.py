@@ -162,6 +162,14 @@ def test_correlation_tells_a_predictor_from_its_shadow(tmp_path):
     assert "Of the NVE drift, force MAE (new) says most" in correlation.text(facts)
 
 
+def test_a_predictor_tells_stable_variants_from_unstable_ones():
+    is_unstable = np.array([False, False, True, True])
+    assert correlation.told_apart(np.array([1.0, 2.0, 3.0, 4.0]), is_unstable) == 1
+    assert correlation.told_apart(np.array([4.0, 2.0, 3.0, 2.0]), is_unstable) == pytest.approx(1.5 / 4)
+    assert correlation.told_apart(np.ones(4), is_unstable) == 0.5
+    assert correlation.told_apart(np.ones(4), ~np.zeros(4, dtype=bool)) is None
+
+
 def test_partial_correlation_is_what_is_left_beyond_accuracy():
     rng = np.random.default_rng(1)
     error, own = rng.random((2, 400))
