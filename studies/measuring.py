@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mlip_design.bsct.probe.result import NoPredictionError
 from mlip_design.bsct.probe.walk import find_path, walk
 from mlip_design.bsct.result import finite
-from mlip_design.bsct.symmetry import force_jacobian
+from mlip_design.bsct.symmetry import asymmetry, force_jacobian
 from mlip_design.dynamics.force_field import force_field_of
 from mlip_design.dynamics.measure import measure, summarize
 from mlip_design.dynamics.protocol import Protocol
@@ -56,7 +56,7 @@ def derivatives(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -
     asymmetries, norms = [], []
     for structure in molecules[:N_DIFFERENTIATED]:
         jacobian = force_jacobian(evaluator, structure)
-        asymmetries.append(np.linalg.norm(jacobian - jacobian.T) / (2 * np.linalg.norm(jacobian)))
+        asymmetries.append(asymmetry(jacobian))
         norms.append(np.linalg.norm(jacobian, 2))
     return {"jacobian_asymmetry": float(np.mean(asymmetries)), "hessian_norm": float(np.mean(norms))}
 

@@ -51,7 +51,7 @@ QUANTITIES = {
     "drift": Quantity("NVE drift, meV/atom/ps", 1, ".2g"),
     "largest_drift": Quantity("largest drift", 1, ".2g"),
     "fluctuation": Quantity("fluctuation, meV/atom", 1, ".2g"),
-    "survival": Quantity("survived, %", 100, ".0f"),
+    "survival": Quantity("survival, %", 100, ".0f"),
     "parameters": Quantity("parameters", 1, ",.0f"),
     "seconds_per_step": Quantity("ms a step", 1000, ".0f"),
 }

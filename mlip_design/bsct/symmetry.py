@@ -36,11 +36,14 @@ class Symmetry:
 
 def measure_symmetry(evaluator: "Evaluator", structure: Structure) -> Symmetry:
     """Both measures; 6 n_atoms + 9 evaluations. Raises NoPredictionError where the model has no answer."""
-    jacobian = force_jacobian(evaluator, structure)
-    size = np.linalg.norm(jacobian)
     energy, forces = rotation_errors(evaluator, structure)
-    asymmetry = float(np.linalg.norm(jacobian - jacobian.T) / (2 * size)) if size else 0.0
-    return Symmetry(asymmetry, energy, forces)
+    return Symmetry(asymmetry(force_jacobian(evaluator, structure)), energy, forces)
+
+
+def asymmetry(jacobian: np.ndarray) -> float:
+    """Of dF/dx, (n, n), eV/Å^2; dimensionless, 0 where all forces are constant."""
+    size = np.linalg.norm(jacobian)
+    return float(np.linalg.norm(jacobian - jacobian.T) / (2 * size)) if size else 0.0
 
 
 def force_jacobian(evaluator: "Evaluator", structure: Structure) -> np.ndarray:
