@@ -2,14 +2,11 @@
 
 import os
 import sys
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from mlip_design.config import CONFIG_ERRORS, check_flags, register_resolvers
-
-CONFIG_DIR = Path(__file__).resolve().parent / "conf"
+from mlip_design.config import CONFIG_DIR, CONFIG_ERRORS, check_flags, register_resolvers
 
 
 @hydra.main(config_path=str(CONFIG_DIR), config_name="train", version_base="1.3")

@@ -43,7 +43,6 @@ from mlip_design.starting_weights import start_from
 from mlip_design.sweep.record import is_over, recorded
 from mlip_design.task import DivergedError, Task
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "conf"
 INPUT_ERRORS = (*CONFIG_ERRORS, MisconfigurationException)
 PACKAGES = ("mlip-design", "torch", "pytorch-lightning", "e3nn", "hydra-core", "ase", "numpy")
 
@@ -211,4 +210,4 @@ def explanation(error: BaseException, config: DictConfig | None = None) -> str:
     is_bug = isinstance(error, InstantiationException) and isinstance(error.__cause__, BUGS)
     if is_training or is_bug or not isinstance(error, INPUT_ERRORS):
         raise error
-    return explain(error, CONFIG_DIR, config)
+    return explain(error, config)

@@ -17,6 +17,9 @@ from yaml import YAMLError
 
 from mlip_design.data.bundled import bundled_path
 
+CONFIG_DIR = Path(__file__).resolve().parents[1] / "conf"
+"""The configuration groups, beside this package."""
+
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 """What a wrong configuration or wrong input raises before training starts."""
 
@@ -70,7 +73,7 @@ def model_arguments(config: DictConfig) -> dict:
     return {name: argument for name, argument in arguments.items() if name not in PARTS}
 
 
-def explain(error: BaseException, config_dir: Path, config: DictConfig | None = None) -> str:
+def explain(error: BaseException, config: DictConfig | None = None) -> str:
     """One line that says what was wrong with the command line or the input, and what is closest or allowed.
 
     config: the composed configuration, as far as it came to that.
@@ -78,7 +81,7 @@ def explain(error: BaseException, config_dir: Path, config: DictConfig | None = 
     if isinstance(error, MissingConfigException):
         return explain_missing_choice(error)
     if isinstance(error, InstantiationException):
-        return explain_instantiation(error, config_dir, config)
+        return explain_instantiation(error, config)
     if isinstance(error, OverrideParseException):
         return explain_argument(str(error.override))
     if isinstance(error, MissingMandatoryValue):
@@ -88,17 +91,17 @@ def explain(error: BaseException, config_dir: Path, config: DictConfig | None = 
         return one_line(error).partition("raised while resolving interpolation: ")[2] or one_line(error)
     unknown = re.search(r"Could not (?:override|append|find override|delete)[^']*'([^']+)'", str(error))
     if unknown and isinstance(error, HydraException):
-        return unknown_key(unknown.group(1).split("@")[0], config_dir)
+        return unknown_key(unknown.group(1).split("@")[0])
     return one_line(error)
 
 
-def explain_instantiation(error: InstantiationException, config_dir: Path, config: DictConfig | None) -> str:
+def explain_instantiation(error: InstantiationException, config: DictConfig | None) -> str:
     """An object that its configuration could not build."""
     if isinstance(error.__cause__, OmegaConfBaseException):
-        return explain(error.__cause__, config_dir, config)
+        return explain(error.__cause__, config)
     found = re.search(r"full_key: (\S+)", str(error))
     key = found.group(1) if found else ""
-    if (config_dir / "model" / key.partition(".")[0]).is_dir():  # blocks are built from the model node alone
+    if (CONFIG_DIR / "model" / key.partition(".")[0]).is_dir():  # blocks are built from the model node alone
         key = f"model.{key}".rstrip(".")
     cause = error.__cause__ or error
     if isinstance(cause, ValueError | OSError):
@@ -131,11 +134,11 @@ def explain_missing_choice(error: MissingConfigException) -> str:
     return f"{group or 'config'}={name}: there is no {name!r}{hint}; there are {', '.join(sorted(options))}"
 
 
-def unknown_key(key: str, config_dir: Path) -> str:
+def unknown_key(key: str) -> str:
     """A key that the configuration does not have, with the closest one that it has."""
-    known = [*config_groups(config_dir)]
+    known = [*config_groups()]
     if "/" not in key:
-        known += config_keys(config_dir)
+        known += config_keys()
     last_words = {name.rpartition(".")[2]: name for name in reversed(known)}
     close = get_close_matches(key, known, n=1)
     close = close or [last_words[word] for word in get_close_matches(key.rpartition(".")[2], last_words, n=1)]
@@ -143,15 +146,15 @@ def unknown_key(key: str, config_dir: Path) -> str:
     return f"{key}: no such key or group{hint}"
 
 
-def config_groups(config_dir: Path) -> Iterator[str]:
+def config_groups() -> Iterator[str]:
     """Names of all config groups, such as 'model' and 'model/attention'."""
-    return (str(path.relative_to(config_dir)) for path in sorted(config_dir.rglob("*")) if path.is_dir())
+    return (str(path.relative_to(CONFIG_DIR)) for path in sorted(CONFIG_DIR.rglob("*")) if path.is_dir())
 
 
-def config_keys(config_dir: Path) -> Iterator[str]:
+def config_keys() -> Iterator[str]:
     """Dotted names of all keys of the default configuration."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir), version_base="1.3"):
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return iter(list(dotted(compose("train"))))
 
 

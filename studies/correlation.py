@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import mannwhitneyu
 
 from mlip_design.selection.statistics import N_RESAMPLES, rho
 from studies.figures import panels
@@ -74,8 +75,9 @@ def told_apart(values: np.ndarray, is_unstable: np.ndarray) -> float | None:
 
     values, is_unstable: (n_variants,). None where all are stable, or none is.
     """
-    difference = values[is_unstable][:, None] - values[~is_unstable]
-    return float(((difference > 0) + 0.5 * (difference == 0)).mean()) if difference.size else None
+    unstable, stable = values[is_unstable], values[~is_unstable]
+    pairs = len(unstable) * len(stable)
+    return float(mannwhitneyu(unstable, stable).statistic / pairs) if pairs else None
 
 
 def with_interval(points: np.ndarray) -> dict[str, float] | None:

@@ -65,7 +65,7 @@ def response(value: float, key: str) -> float:
 def draw(facts: dict[str, Any], path: Path) -> None:
     """All effects with their intervals, one panel a number."""
     figure, drawn = panels(len(RESPONSES))
-    for panel, (axes, key) in enumerate(zip(drawn, RESPONSES, strict=True)):
+    for axes, key in zip(drawn, RESPONSES, strict=True):
         for place, row in enumerate(reversed(facts["effects"].values())):
             factor = scale(key)
             found = row[key]
@@ -73,7 +73,7 @@ def draw(facts: dict[str, Any], path: Path) -> None:
             if found["low"] is not None:
                 axes.hlines(place, factor * found["low"], factor * found["high"], color="C0")
         axes.axvline(0, color="0.6", ls="--")
-        names = list(reversed(facts["effects"])) if panel % 3 == 0 else []
+        names = list(reversed(facts["effects"])) if axes.get_subplotspec().is_first_col() else []
         axes.set_yticks(range(len(names)), names)
         axes.set_xlabel(heading(key))
     figure.savefig(path, dpi=130)

@@ -60,10 +60,10 @@ def test_every_file_composes_and_names_what_exists(composed, file):
 
 def test_every_group_is_there():
     assert {"model", "data", "loss", "optimizer", "trainer", "callbacks", "logger", "experiment"} <= set(
-        config_groups(CONF)
+        config_groups()
     )
     blocks = {"model/neighbors", "model/envelope", "model/basis", "model/attention", "model/backbone"}
-    assert blocks | {"model/readout"} <= set(config_groups(CONF))
+    assert blocks | {"model/readout"} <= set(config_groups())
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.startswith("model/") and file.count("/") == 2])
