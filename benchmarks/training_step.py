@@ -38,8 +38,10 @@ def ours(overrides: list[str], atoms: int, device: str) -> dict:
     loss, optimizer = instantiate(config.loss), instantiate(config.optimizer)(parameter_groups(potential))
     graph = batch_structures(next(in_batches(molecules(1000), atoms)), potential.cutoff, torch.float32).to(device)
 
+    weights = list(potential.parameters())
+
     def step() -> None:
-        loss(potential(graph, create_graph=True), graph, potential.scale).backward()
+        loss(potential(graph, create_graph=True), graph, potential.scale).backward(inputs=weights)
         torch.nn.utils.clip_grad_norm_(potential.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

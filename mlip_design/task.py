@@ -86,6 +86,10 @@ class Task(pl.LightningModule):
         """Random ones for the structures of a batch, (n_graphs, 3, 3); others at every step and on every rank."""
         return random_rotations(graph.n_graphs, (self.seed, self.global_step, self.global_rank), graph.positions)
 
+    def backward(self, loss: Tensor, *args, **kwargs) -> None:
+        """Gradients of the weights alone: forces left a graph that also leads back to the positions, 5 % of a step."""
+        loss.backward(*args, inputs=[p for p in self.parameters() if p.requires_grad], **kwargs)
+
     def validation_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the metrics of its split; of a potential that sees directions, test the first one turned."""
         prediction = self(graph)
