@@ -10,9 +10,11 @@ from ase.geometry import complete_cell
 SHORT_RANGE = 1.0
 """Å, reach of the search for atoms that coincide; a much smaller one would need millions of cells."""
 
-
 MAX_BOXES = 50_000
 """Boxes that the search may divide space into; vesin 0.6 divides by zero from about 100000 on."""
+
+USUAL = 20
+"""Extent of a molecule, in units of the cutoff, that needs no more boxes than this, cubed."""
 
 
 class CandidatePairs(NamedTuple):
@@ -56,8 +58,10 @@ def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: flo
 
     Time, memory and, beyond MAX_BOXES, the very life of the process hang on the extent of what vesin is given: empty
     space is taken out before (one atom that flies off would suffice), and a wider search, then narrowed, has fewer
-    boxes.
+    boxes. Molecules of usual size need neither.
     """
+    if not pbc.any() and len(positions) and np.ptp(positions, axis=0).max() <= USUAL * cutoff:
+        return neighbor_list(cutoff).compute(positions, np.eye(3), [False] * 3, quantities=quantities)
     cell = complete_cell(cell) if pbc.any() else np.eye(3)
     inverse = np.linalg.inv(cell)
     spacing = 1 / np.linalg.norm(inverse, axis=0)  # of lattice planes, Å
