@@ -3,7 +3,8 @@
     python benchmarks/graph.py [--atoms 100,1000,5000,20000] [--threads 2] [--json FILE]
 
 Boxes of water, float32. Each row has a process of its own, whose peak of memory is its own. `dense` is what one writes
-without neighbour lists: all n x n distances, sorted ranks included; it ends where memory does.
+without neighbour lists: all n x n distances, sorted ranks included; it ends where memory does. A second table has
+`model=smooth_attn` and the same over `radius`, at the cutoff where both keep the same number of edges, in turns.
 """
 
 import argparse
@@ -11,12 +12,16 @@ import json
 import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import torch
-from common import build, machine, report, seconds, water
+from common import build, machine, molecules, report, seconds, water
 
-from mlip_design.graph import batch_structures
+from mlip_design.graph import batch_structures, in_batches
+from mlip_design.memory import keep_freed_memory
+from mlip_design.structures import Structure
 
 REPEATS = 5
 KINDS = ("candidates", "radius", "diff_knn", "dense")
@@ -53,6 +58,27 @@ def dense(positions: torch.Tensor, cutoff: float) -> torch.Tensor:
     return ranks * (distances < cutoff)
 
 
+def added(name: str, structures: list[Structure]) -> dict:
+    """Seconds of energies, and of energies and forces, of like many edges that diff_knn and radius keep."""
+    knn = build(["model=smooth_attn"], "cpu").eval().requires_grad_(False)
+    graph = batch_structures(structures, knn.cutoff, torch.float32)
+    n_edges = len(knn.edges(graph, graph.positions, None).source)
+    lattice = (graph.shift[:, :, None] * graph.cell[graph.graph_index[graph.source]]).sum(1)
+    distance = (graph.positions[graph.target] - graph.positions[graph.source] + lattice).norm(dim=1)
+    cutoff = float(distance.sort().values[n_edges - 1]) + 1e-5
+    overrides = ["model=smooth_attn", "model/neighbors=radius", f"model.neighbors.cutoff={cutoff}"]
+    potentials = {"diff_knn": knn, "radius": build(overrides, "cpu").eval().requires_grad_(False)}
+    row = {"structures": name, "atoms": graph.n_atoms, "edges": n_edges, "radius_cutoff": cutoff}
+    for what, forces in (("energies", False), ("forces", True)):
+        taken = {kind: [] for kind in potentials}
+        for _ in range(REPEATS):
+            for kind, potential in potentials.items():
+                batch = batch_structures(structures, potential.cutoff, torch.float32)
+                taken[kind].append(seconds(partial(potential, batch, forces=forces), 3))
+        row[what] = {kind: median(times) for kind, times in taken.items()}
+    return row
+
+
 def peak() -> int:
     """Largest resident size so far, kB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -82,7 +108,21 @@ def main() -> None:
             print(
                 f"| {kind} | {row['atoms']} | {1000 * row['seconds']:.1f} | {row['bytes'] / 1e6:.0f} |", flush=True
             )
-    report({"machine": machine("cpu", args.threads), "rows": rows}, args.json)
+    keep_freed_memory()
+    print("\n| | atoms | edges | energies: radius, ms | diff_knn adds | with forces: radius, ms | diff_knn adds |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    forwards = []
+    for name, structures in {
+        "molecules": next(in_batches(molecules(100), 512)),
+        "water": [water(1000)],
+    }.items():
+        forwards.append(row := added(name, structures))
+        cells = [
+            f"{1000 * row[what]['radius']:.1f} | {row[what]['diff_knn'] / row[what]['radius'] - 1:+.0%}"
+            for what in ("energies", "forces")
+        ]
+        print(f"| {name} | {row['atoms']} | {row['edges']} | {' | '.join(cells)} |", flush=True)
+    report({"machine": machine("cpu", args.threads), "rows": rows, "forwards": forwards}, args.json)
 
 
 if __name__ == "__main__":

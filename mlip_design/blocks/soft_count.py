@@ -21,7 +21,7 @@ PAIRS_AT_ONCE = 2**21
 def soft_count(values: Tensor, weights: Tensor) -> Tensor:
     """The weight below each value of its row: values and weights (n_rows, n), dimensionless -> (n_rows, n)."""
     if values.numel() * values.shape[1] <= PAIRS_AT_ONCE:
-        return (kernel(values, 0) * weights[:, None]).sum(2)
+        return (torch.sigmoid(values[:, :, None] - values[:, None, :]) * weights[:, None]).sum(2)
     return SoftCount.apply(values, weights[:, :, None], 0).squeeze(2)
 
 
@@ -50,16 +50,19 @@ class SoftCount(torch.autograd.Function):
 
 
 def kernel(values: Tensor, order: int) -> Tensor:
-    """sigmoid^(n) of all differences of rows of values (n_rows, n): (n_rows, n, n)."""
-    base = torch.sigmoid(values[:, :, None] - values[:, None, :])
-    *lower, result = coefficients(order)
-    for coefficient in reversed(lower):
-        result = result * base + coefficient
+    """sigmoid^(n) of all differences of rows of values (n_rows, n): (n_rows, n, n), by Horner's rule, in place."""
+    base = (values[:, :, None] - values[:, None, :]).sigmoid_()
+    if order == 0:
+        return base
+    *lower, last = coefficients(order)
+    result = base * last
+    for coefficient in reversed(lower[1:]):
+        result.add_(coefficient).mul_(base)
     return result
 
 
 def coefficients(order: int) -> list[float]:
-    """Of p_n, from power 0 on."""
+    """Of p_n, from power 0 on, which is 0."""
     found = [0.0, 1.0]
     for _ in range(order):
         raised = [power * value for power, value in enumerate(found)]
