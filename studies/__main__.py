@@ -14,7 +14,7 @@ from mlip_design.bsct.result import finite
 from mlip_design.files import replacing
 from mlip_design.selection.retrain import Training, is_over, state, train_all
 from studies import coverage, evidence, ladder, value
-from studies.measuring import measure_all
+from studies.measuring import INSTRUMENTS, measure_all
 from studies.records import Records, load
 from studies.settings import Setting, on_acac, on_bundled, on_spice
 from studies.training import plan
@@ -45,10 +45,11 @@ def main() -> None:
         if setting.name == "bundled":
             coverage.measure_all(records, args.workers)
             value.simulate_all(records, args.workers)
-            for name in ("ladder", "factorial", "coverage", "correlation", "value"):
+            save(folder / "ladder.json", ladder.analyse(records, setting))
+            for name in ("factorial", "coverage", "correlation", "value"):
                 save(folder / f"{name}.json", evidence.STUDIES[name].analyse(records))
         else:
-            save(folder / f"ladder_{setting.name}.json", ladder.analyse(records))
+            save(folder / f"ladder_{setting.name}.json", ladder.analyse(records, setting))
         add_cost(folder, setting, cost(trainings, records))
         print(evidence.write(folder), flush=True)
 
@@ -58,7 +59,7 @@ def trained_and_measured(trainings: Sequence[Training], setting: Setting, worker
     train_all(trainings, workers, lambda line: print(f"{setting.name}: {line}", flush=True))
     finished = [one.folder for one in trainings if state(one.folder) == "finished"]
     measure_all(finished, setting.molecules(), workers)
-    return load(trainings)
+    return load(trainings, setting.stages)
 
 
 def add_cost(folder: Path, setting: Setting, found: dict[str, Any]) -> None:
@@ -83,7 +84,7 @@ def cost(trainings: Sequence[Training], records: Records) -> dict[str, Any]:
         "epochs": every[0].run.budget["epochs"],
         "structures": every[0].run.data["train"]["structures"],
         "training_hours": sum(record.run.cost["seconds"] for record in every) / 3600,
-        "measuring_hours": sum(sum(record.seconds.values()) for record in every) / 3600,
+        "measuring_hours": sum(sum(record.seconds[name] for name in INSTRUMENTS) for record in every) / 3600,
         "machine": f"{os.cpu_count()} cores, {processor()}",
         "torch": torch.__version__,
         "unfinished": [

@@ -4,7 +4,9 @@ Over variants, each by the mean of its seeds: Spearman's rank correlation of a p
 fluctuation of the total energy and with the share of trajectories in which no bond comes apart; the partial one given
 the force MAE (what a predictor knows beyond accuracy). 95 % intervals from variants drawn again. How well a predictor
 tells variants apart that conserve energy and that do not is the share of pairs, one of each, in which the latter has
-the larger value; 50 % is guessing. The number of parameters stands for a predictor that should know nothing.
+the larger value; 50 % is guessing. The number of parameters stands for a predictor that should know nothing. A model
+whose force MAE is above 0.9 of that of zero forces has learnt next to nothing: it moves nothing, so it conserves energy
+whatever it is. Such variants stand in the list, but not in the correlations, unless said.
 """
 
 from collections.abc import Sequence
@@ -16,12 +18,16 @@ from scipy.stats import mannwhitneyu
 
 from mlip_design.selection.statistics import N_RESAMPLES, rho
 from studies.figures import panels
-from studies.records import QUANTITIES, Records, over_seeds, table
+from studies.records import QUANTITIES, Records, over_seeds, table, zero_forces
 
 TARGETS = ("drift", "fluctuation", "survival")
 GIVEN = "test_new/forces_mae"
 UNSTABLE = 0.1
 """meV/atom/ps of drift from which on energy does not count as conserved."""
+LEARNT = 0.9
+"""Force MAE, as a fraction of that of zero forces, above which a model has learnt next to nothing."""
+RESOLVED = 0.1
+"""Drift a picosecond, as a fraction of the fluctuation, below which it is not resolved (docs/dynamics.md)."""
 PREDICTORS = {
     "full_smoothness": "scans",
     "windowed_smoothness": "scans",
@@ -43,8 +49,11 @@ def analyse(records: Records) -> dict[str, Any]:
     names = (*PREDICTORS, *TARGETS)
     values = {variant: {name: over_seeds(runs, name).mean for name in names} for variant, runs in records.items()}
     complete = {v: row for v, row in values.items() if np.isfinite([row[name] for name in names]).all()}
-    points = np.array([[row[name] for name in names] for row in complete.values()])
-    column = {name: points[:, place] for place, name in enumerate(names)}
+    limit = LEARNT * zero_forces(records)[GIVEN]
+    trivial = [variant for variant, row in complete.items() if row[GIVEN] > limit]
+    column = columns({variant: row for variant, row in complete.items() if variant not in trivial})
+    is_unstable = column["drift"] > UNSTABLE
+    stable = {name: values[~is_unstable] for name, values in column.items()}
     seconds = {
         instrument: float(np.median([one.seconds[instrument] for runs in records.values() for one in runs]))
         for instrument in ("scans", "probe", "derivatives", "dynamics")
@@ -52,21 +61,33 @@ def analyse(records: Records) -> dict[str, Any]:
     return {
         "variants": complete,
         "left_out": sorted(set(values) - set(complete)),
+        "trivial": trivial,
         "seconds": seconds,
-        "correlations": {
-            target: {
-                name: {
-                    "plain": with_interval(np.stack([column[name], column[target]], axis=-1)),
-                    "partial": None
-                    if name == GIVEN
-                    else with_interval(np.stack([column[name], column[target], column[GIVEN]], axis=-1)),
-                }
-                for name in PREDICTORS
-            }
-            for target in TARGETS
-        },
-        "unstable": int((column["drift"] > UNSTABLE).sum()),
-        "told_apart": {name: told_apart(column[name], column["drift"] > UNSTABLE) for name in PREDICTORS},
+        "correlations": {target: correlated(column, target) for target in TARGETS},
+        "of_stable": correlated(stable, "drift"),
+        "of_all": correlated(columns(complete), "drift"),
+        "unresolved": int((stable["drift"] < RESOLVED * stable["fluctuation"]).sum()),
+        "stable": int((~is_unstable).sum()),
+        "unstable": int(is_unstable.sum()),
+        "told_apart": {name: told_apart(column[name], is_unstable) for name in PREDICTORS},
+    }
+
+
+def columns(variants: dict[str, dict[str, float]]) -> dict[str, np.ndarray]:
+    """Name of a number -> its values, (n_variants,)."""
+    return {name: np.array([row[name] for row in variants.values()]) for name in (*PREDICTORS, *TARGETS)}
+
+
+def correlated(column: dict[str, np.ndarray], target: str) -> dict[str, dict[str, Any]]:
+    """Predictor -> its correlation with a target, and the partial one."""
+    return {
+        name: {
+            "plain": with_interval(np.stack([column[name], column[target]], axis=-1)),
+            "partial": None
+            if name == GIVEN
+            else with_interval(np.stack([column[name], column[target], column[GIVEN]], axis=-1)),
+        }
+        for name in PREDICTORS
     }
 
 
@@ -85,7 +106,11 @@ def with_interval(points: np.ndarray) -> dict[str, float] | None:
 
     None where a column is constant, or where the third leaves nothing of another to explain.
     """
-    if not np.ptp(points, axis=0).all() or not np.isfinite(whole := correlations(points[None])[0]):
+    if (
+        len(points) < 4
+        or not np.ptp(points, axis=0).all()
+        or not np.isfinite(whole := correlations(points[None])[0])
+    ):
         return None
     n = len(points)
     drawn = points[np.random.default_rng(0).integers(n, size=(N_RESAMPLES, n))]
@@ -110,8 +135,9 @@ def draw(facts: dict[str, Any], path: Path) -> None:
     """The drift over every predictor."""
     figure, drawn = panels(len(PREDICTORS))
     for axes, name in zip(drawn, PREDICTORS, strict=True):
-        x = np.array([row[name] for row in facts["variants"].values()]) * QUANTITIES[name].factor
-        y = np.array([row["drift"] for row in facts["variants"].values()])
+        shown = [row for variant, row in facts["variants"].items() if variant not in facts["trivial"]]
+        x = np.array([row[name] for row in shown]) * QUANTITIES[name].factor
+        y = np.array([row["drift"] for row in shown])
         axes.plot(x, y, "o", alpha=0.7)
         axes.set(xlabel=QUANTITIES[name].heading, ylabel=QUANTITIES["drift"].heading, yscale="log")
         if x.min() > 0 and x.max() > 100 * x.min():
@@ -126,14 +152,16 @@ def text(facts: dict[str, Any]) -> str:
     rows = []
     for name, instrument in PREDICTORS.items():
         cost = facts["seconds"][instrument] / facts["seconds"]["dynamics"] if instrument else 0.0
-        cells = [
+        cells = [words(facts[among][name]["plain"]) for among in ("of_stable", "of_all")]
+        cells[:0] = [
             words(facts["correlations"][target][name][kind]) for target in TARGETS for kind in ("plain", "partial")
         ]
         share = facts["told_apart"][name]
         cells.append("–" if share is None else f"{100 * share:.0f}")
         rows.append([QUANTITIES[name].heading, *cells, f"{100 * cost:.0f} %" if instrument else "0"])
     headings = ["predictor", *(part for target in TARGETS for part in (target, "given force MAE"))]
-    headings += ["stable told from unstable, %", "cost of that of MD"]
+    headings += ["drift, of conserving ones", "drift, of all that were trained"]
+    headings += ["conserving told from not, %", "cost of that of MD"]
     shown = [*PREDICTORS, *TARGETS]
     variants = [
         [name, *(QUANTITIES[key].text(row[key]) for key in shown)]
@@ -142,12 +170,22 @@ def text(facts: dict[str, Any]) -> str:
     left = f"\n\nLeft out, without every number: {', '.join(facts['left_out'])}." if facts["left_out"] else ""
     return "\n\n".join(
         [
-            f"{len(facts['variants'])} variants; {facts['unstable']} drift by more than {UNSTABLE} meV/atom/ps.{left}",
+            f"{about(facts)}{left}",
             table(headings, rows),
             *(sentence(facts, target) for target in TARGETS),
             "All variants, lowest drift first:",
             table(["variant", *(QUANTITIES[key].heading for key in shown)], variants),
         ]
+    )
+
+
+def about(facts: dict[str, Any]) -> str:
+    """How many variants there are, and of what kinds."""
+    return (
+        f"{len(facts['variants'])} variants. Learnt next to nothing: {', '.join(facts['trivial']) or 'none'}. Of the "
+        f"others {facts['unstable']} drift by more than {UNSTABLE} meV/atom/ps and {facts['stable']} conserve energy, "
+        f"{facts['unresolved']} of these with a drift below a tenth of the fluctuation: that is where a line through "
+        "oscillations happens to be cut off, and their order means little."
     )
 
 

@@ -30,8 +30,9 @@ INTRODUCTION = """# Evidence: does smoothness in the loop give stable simulation
 
 Written by `python -m studies` from the JSON files in [evidence/](evidence); do not edit. FSD is the force smoothness
 deviation of BSCT ([bsct.md](bsct.md)), away from equilibrium: without the frames within 0.1 Å of it. Unless said
-otherwise ± is half of a 95 % interval over seeds (Student), and force constants, jumps and dynamics are those of
-molecules that neither training nor validation has ([dynamics.md](dynamics.md), [probe.md](probe.md)).
+otherwise ± is half of a 95 % interval over seeds (Student). Jumps are those of two molecules on two paths each
+([probe.md](probe.md)), force constants of five, NVE drifts of ten ([dynamics.md](dynamics.md)). `--spice DIR` and
+`--acac DIR` add the ladders on DFT.
 """
 
 

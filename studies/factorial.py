@@ -2,7 +2,9 @@
 
 An effect is the mean of a number where a factor is at its high level less the mean where it is at its low one; of an
 interaction, where the product of the factors' signs is + less where it is -. Every seed gives one value of each effect;
-intervals are over seeds (Student). Drift and jumps span orders of magnitude and enter by their decimal logarithm.
+intervals are over seeds (Student), 42 of them: by chance about two leave out 0. Drift and jumps span orders of
+magnitude and enter by their decimal logarithm; no jump counts as 1e-9 eV/Å, so that effect tells whether there are
+jumps rather than how high they are.
 """
 
 from itertools import combinations
@@ -13,7 +15,7 @@ import numpy as np
 
 from mlip_design.selection.statistics import Estimate, estimate
 from studies.figures import panels
-from studies.records import QUANTITIES, Records, over_seeds, table
+from studies.records import LEAST, QUANTITIES, Records, over_seeds, table
 from studies.variants import CELLS, FACTORS
 
 RESPONSES = (
@@ -25,8 +27,6 @@ RESPONSES = (
     "force_jump",
 )
 LOGARITHMIC = ("drift", "force_jump")
-NO_JUMP = 1e-9
-"""eV/Å, what no jump counts as."""
 
 
 def analyse(records: Records) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def effect(records: Records, factors: tuple[str, ...], key: str, seed: int) -> f
 
 def response(value: float, key: str) -> float:
     """A number as effects add up in it."""
-    return float(np.log10(max(value, NO_JUMP))) if key in LOGARITHMIC else value
+    return float(np.log10(max(value, LEAST))) if key in LOGARITHMIC else value
 
 
 def draw(facts: dict[str, Any], path: Path) -> None:
@@ -132,4 +132,5 @@ def sentence(facts: dict[str, Any], key: str) -> str:
     name = max(clear, key=lambda name: abs(clear[name]["mean"]))
     others = sorted(set(clear) - {name})
     rest = f"; also clear of 0: {', '.join(others)}" if others else "; no other is clear of 0"
-    return f"- {heading(key)}: the largest effect is that of {name}, {effect_text(clear[name], key)}{rest}."
+    largest = f"{name}, {effect_text(clear[name], key)}"
+    return f"- {heading(key)}: the largest effect that is clear of 0 is that of {largest}{rest}."

@@ -12,7 +12,8 @@ from mlip_design.selection.runs import Run, read_run
 from mlip_design.selection.statistics import Estimate, estimate
 from studies.measuring import known
 
-STAGES = ("val", "test")
+LEAST = 1e-9
+"""What 0 counts as where the logarithm is taken."""
 KEYS = ("full_smoothness", "compress_smoothness", "stretch_smoothness", "windowed_smoothness")
 
 
@@ -24,13 +25,17 @@ class Quantity:
     factor: float = 1.0
     """What values are multiplied by for the unit of the heading."""
     form: str = ".1f"
+    spans_orders: bool = False
+    """Whether seeds differ by factors, so that their mean is the geometric one."""
 
     def text(self, value: float | None) -> str:
         """A value in this unit."""
         return "–" if value is None or not np.isfinite(value) else f"{self.factor * value:{self.form}}"
 
     def interval(self, found: Estimate) -> str:
-        """Mean, and the half width of its interval if there is one."""
+        """Mean, and its interval if there is one: half its width, or both ends if it is that of a geometric mean."""
+        if self.spans_orders and found.low is not None:
+            return f"{self.text(found.mean)} ({self.text(found.low)} to {self.text(found.high)})"
         half = "" if found.low is None else f" ± {self.factor * (found.mean - found.low):{self.form}}"
         return self.text(found.mean) + half
 
@@ -48,7 +53,7 @@ QUANTITIES = {
     "energy_jump": Quantity("largest energy jump, meV", 1000, ".2g"),
     "jacobian_asymmetry": Quantity("Jacobian asymmetry", 1, ".1e"),
     "hessian_norm": Quantity("Hessian norm, eV/Å²", 1, ".0f"),
-    "drift": Quantity("NVE drift, meV/atom/ps", 1, ".2g"),
+    "drift": Quantity("NVE drift, meV/atom/ps", 1, ".2g", spans_orders=True),
     "largest_drift": Quantity("largest drift", 1, ".2g"),
     "fluctuation": Quantity("fluctuation, meV/atom", 1, ".2g"),
     "survival": Quantity("survival, %", 100, ".0f"),
@@ -77,35 +82,35 @@ Records = Mapping[str, Sequence[Record]]
 """Variant -> its runs, by seed."""
 
 
-def load(trainings: Sequence[Training]) -> dict[str, list[Record]]:
-    """All that finished and were measured."""
+def load(trainings: Sequence[Training], stages: Sequence[str]) -> dict[str, list[Record]]:
+    """All that finished and were measured; `systems` are the scans of these stages."""
     found: dict[str, list[Record]] = {}
     for training in trainings:
         measured = known(training.folder)
         if "dynamics" in measured:
-            found.setdefault(training.label, []).append(record(training, measured))
+            found.setdefault(training.label, []).append(record(training, measured, stages))
     return found
 
 
-def record(training: Training, measured: Mapping[str, Mapping]) -> Record:
+def record(training: Training, measured: Mapping[str, Mapping], stages: Sequence[str]) -> Record:
     """Of one run."""
     run = read_run(training.folder / "results.json")
-    systems = scans(training.folder)
+    systems = scans(training.folder, stages)
     numbers = {key: float(np.mean(systems[key])) if systems[key] else float("nan") for key in KEYS}
     numbers |= run.metrics | run.cost
     for one in measured.values():
         numbers |= {key: float("nan") if value is None else value for key, value in one.items()}
-    seconds = {"scans": sum(run.metrics.get(f"{stage}/bsct/seconds", 0.0) for stage in STAGES)}
+    seconds = {"scans": sum(run.metrics.get(f"{stage}/bsct/seconds", 0.0) for stage in stages)}
     return Record(run, numbers, systems, seconds | {name: one["seconds"] for name, one in measured.items()})
 
 
-def scans(folder: Path) -> dict[str, list[float]]:
-    """Key -> its value for every scan of validation (last epoch) and test (best epoch), as training scored them.
+def scans(folder: Path, stages: Sequence[str]) -> dict[str, list[float]]:
+    """Key -> its value for every scan of the stages, as training scored them.
 
     Empty lists where there are no scans of known elements.
     """
     rows = []
-    for path in filter(Path.exists, (folder / f"scans_{stage}.csv" for stage in STAGES)):
+    for path in filter(Path.exists, (folder / f"scans_{stage}.csv" for stage in stages)):
         with path.open(newline="", encoding="utf-8") as lines:
             rows += list(csv.DictReader(lines))
     names = [*KEYS, *(f"zero_{key}" for key in KEYS)]
@@ -113,8 +118,17 @@ def scans(folder: Path) -> dict[str, list[float]]:
 
 
 def over_seeds(records: Sequence[Record], name: str) -> Estimate:
-    """Mean and 95 % interval of a number over the seeds of a variant."""
-    return estimate([record[name] for record in records])
+    """Mean and 95 % interval of a number over the seeds of a variant; geometric where seeds differ by factors."""
+    return of_values([record[name] for record in records], name)
+
+
+def of_values(values: Sequence[float], name: str) -> Estimate:
+    """The same of the values of a quantity."""
+    if not QUANTITIES[name].spans_orders:
+        return estimate(values)
+    found = estimate(np.log10(np.maximum(values, LEAST)).tolist())
+    ends = {end: None if (at := getattr(found, end)) is None else float(10**at) for end in ("mean", "low", "high")}
+    return Estimate(**ends, n=found.n)
 
 
 def zero_forces(records: Records) -> dict[str, float]:

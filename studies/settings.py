@@ -28,17 +28,43 @@ class Setting:
     """Overrides of all trainings."""
     molecules: Callable[[], list[Structure]]
     """Those that nobody trains on, where the data have such."""
+    stages: Sequence[str]
+    """Whose scans give the FSD: 'val', scored at the last epoch, 'test', at the best."""
+    tested: str
+    """What the split `test` holds."""
+    about: str
+    """What the scans and the molecules of the instruments are."""
 
 
 def on_bundled() -> Setting:
     """GFN2-xTB, all variants."""
-    return Setting("bundled", "GFN2-xTB, in the package", list(VARIANTS), ["experiment=study"], new_molecules)
+    return Setting(
+        "bundled",
+        "GFN2-xTB, in the package",
+        list(VARIANTS),
+        ["experiment=study"],
+        new_molecules,
+        ("val", "test"),
+        "known",
+        "Scans are those of validation (scored at the last epoch) and test (at the best one); jumps and dynamics are "
+        "those of molecules that neither training nor validation has.",
+    )
 
 
 def on_spice(root: Path) -> Setting:
     """The ladder on the given half of BSCT-SPICE (DFT), split by system; every eighth frame of its scans."""
     budget = ["experiment=study", LARGER_K, "data=bsct", f"data.root={root}", "data.stride=8"]
-    return Setting("spice", "BSCT-SPICE (DFT), split by system", list(LADDER), budget, partial(held_out, root))
+    return Setting(
+        "spice",
+        "BSCT-SPICE (DFT), split by system",
+        list(LADDER),
+        budget,
+        partial(held_out, root),
+        ("test",),
+        "held-out systems",
+        "Scans, jumps and dynamics are those of systems of the test, which neither training nor the choice of the "
+        "epoch saw.",
+    )
 
 
 def on_acac(root: Path) -> Setting:
@@ -52,7 +78,16 @@ def on_acac(root: Path) -> Setting:
         "trainer.max_epochs=60",
         "batching.max_atoms=75",
     ]
-    return Setting("acac", "acetylacetone (PBE-D3)", list(LADDER), budget, partial(frames, root))
+    return Setting(
+        "acac",
+        "acetylacetone (PBE-D3)",
+        list(LADDER),
+        budget,
+        partial(frames, root),
+        (),
+        "frames of another trajectory at 300 K",
+        "One molecule, the same in training and test. There is no FSD: the set has no scans at its level of theory.",
+    )
 
 
 def new_molecules() -> list[Structure]:

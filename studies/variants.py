@@ -42,18 +42,19 @@ BEYOND = {
     "curvature penalty": ["model=smooth_attn", K, "regularizer=curvature"],
     "equivariant": ["model=equivariant", K],
     "invariant": ["model=invariant", K],
+    "sigmoid attention": ["model=smooth_attn", K, "model/attention=sigmoid"],
 }
 """What may come after the last rung."""
 
 OTHERS = {
     "ReLU": ["model=relu", K],
+    "invariant, ReLU": ["model=invariant", K, "model/activation=relu"],
     "direct forces": ["model=smooth_attn", K, "model/readout=direct"],
     "direct forces, baseline": ["model=baseline", K, "model/readout=direct"],
     "smooth_attn, hard kNN": ["model=smooth_attn", K, "model/neighbors=hard_knn"],
     "radius": ["model=smooth_attn", "model/neighbors=radius"],
     "no envelope": ["model=smooth_attn", "model/neighbors=radius", "model/envelope=none"],
     "cosine envelope": ["model=smooth_attn", K, "model/envelope=cosine"],
-    "sigmoid attention": ["model=smooth_attn", K, "model/attention=sigmoid"],
     "linear attention": ["model=smooth_attn", K, "model/attention=linear"],
     "angular attention": ["model=smooth_attn", K, "model/attention=angular"],
     "Bessel basis": ["model=smooth_attn", K, "model/basis=bessel"],
