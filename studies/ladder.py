@@ -2,7 +2,7 @@
 
 Numbers are means over seeds with 95 % intervals (Student), those of the drift geometric means. A step is judged by the
 FSD of the same scans before and after it: mean difference, with an interval that knows both what other scans and what
-other seeds would do. A force jump with >= is the largest that was found before the probe had spent its evaluations.
+other seeds would do. A force jump with >=, or none found: the probe had spent its evaluations before it was done.
 """
 
 from collections.abc import Sequence
@@ -164,8 +164,10 @@ def heading(key: str, facts: dict[str, Any]) -> str:
 
 def cell(facts: dict[str, Any], name: str, key: str) -> str:
     """A number of a model."""
-    is_bound = key == "force_jump" and facts["unfinished"][name]
-    return (">= " if is_bound else "") + QUANTITIES[key].interval(Estimate(**facts["rows"][name][key]))
+    found = Estimate(**facts["rows"][name][key])
+    if key != "force_jump" or not facts["unfinished"][name]:
+        return QUANTITIES[key].interval(found)
+    return f">= {QUANTITIES[key].interval(found)}" if found.mean else "none found"
 
 
 def asked_text(what: str, found: dict[str, Any], facts: dict[str, Any]) -> str:
