@@ -9,6 +9,7 @@ from conftest import build, ethanol
 from scipy.spatial.distance import pdist
 
 from mlip_design.bsct.probe.paths import in_a_box
+from mlip_design.bsct.probe.rays import NEAREST, Ray
 from mlip_design.bsct.probe.walk import KINDS, find_path, paths_of, walk
 from mlip_design.bsct.symmetry import measure_symmetry
 from mlip_design.evaluator import PotentialEvaluator, Predictions
@@ -94,6 +95,45 @@ def test_places_of_cutoff_and_swap_are_where_distances_are_equal():
         distances = np.sort(np.abs(np.linalg.norm(positions - positions[centre], axis=1) - place))
         assert distances[1] < 1e-9
     assert len(crossing.places) == len(swap.places) + 1 == 8
+
+
+def carbon_chain() -> Structure:
+    """Longer than the usual range to both sides."""
+    return from_atoms(ase.Atoms("C16", [[1.3 * i, 0.01 * i, 0.0] for i in range(16)]))
+
+
+@pytest.mark.parametrize("cutoff", [2.5, CUTOFF, 10.2])
+@pytest.mark.parametrize("structure", [water(), carbon_chain()], ids=["water", "chain"])
+def test_a_cutoff_path_leads_beyond_every_place(structure, cutoff):
+    path = find_path(structure, "cutoff", cutoff)
+    mover = int(path.name.rpartition("-")[2])
+
+    def within(coordinate: float) -> int:
+        positions = path.structure(coordinate).positions
+        return (np.linalg.norm(np.delete(positions, mover, 0) - positions[mover], axis=1) < cutoff).sum()
+
+    assert within(path.stop) == 0
+    assert all(within(place - 1e-6) != within(place + 1e-6) for place in path.places)
+    places = Ray.clear(structure).crossings(cutoff)
+    assert list(path.places) == [place for place in places if place > NEAREST]
+    nearest = [pdist(path.structure(at).positions).min() for at in np.linspace(path.start, path.stop, 50)]
+    assert min(nearest) > 0.5
+
+
+def test_a_layer_has_a_boundary_without_a_third_vector():
+    positions = [[1.0, 1.0, 0.0], [1.0, 2.4, 0.0]]
+    layer = from_atoms(ase.Atoms("C2", positions, cell=[4.0, 5.0, 0.0], pbc=(True, True, False)))
+    path = find_path(layer, "boundary", CUTOFF)
+    below, above = (path.structure(height).positions for height in (-1e-6, 1e-6))
+    assert sorted(np.linalg.norm(below - above, axis=1)) == pytest.approx([0.0, 4.0], abs=1e-5)
+
+
+def test_a_molecule_around_another_has_an_approach():
+    caged = from_atoms(molecule("C6H6") + ase.Atoms("He"))
+    path = find_path(caged, "approach", CUTOFF)
+    for gap in (path.start, path.stop):
+        positions = path.structure(gap).positions
+        assert np.linalg.norm(positions[:-1] - positions[-1], axis=1).min() >= gap
 
 
 def test_an_atom_that_crosses_a_boundary_comes_back_on_the_other_side():

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from ase.geometry import complete_cell
 from scipy.spatial.transform import Rotation
 
 from mlip_design.bsct.building.bonds import pieces, radii_sum
 from mlip_design.bsct.probe.chains import beyond, bonds_of
-from mlip_design.bsct.probe.rays import Ray
+from mlip_design.bsct.probe.rays import NEAREST, Ray
 from mlip_design.structures import Structure
 
 STEP = 0.02
@@ -30,7 +31,7 @@ ANGLE_RANGE, CRYSTAL_RANGE = 50.0, 20.0
 APPROACH_RANGE = (1.0, 9.0)
 """Å between the molecules."""
 CUTOFF_RANGE = (2.0, 8.0)
-"""Å from the centre."""
+"""Å from the centre; farther where places are."""
 BEYOND = 0.3
 """Å, before the first and after the last place."""
 CROSSING = 0.4
@@ -40,6 +41,8 @@ PADDING = 3.0
 
 TURN, BESIDE = np.array([0.7, -0.4, 1.1]), np.array([5.3, 2.9, 8.0])
 """Rotation vector and displacement (Å) of a copy: no symmetry is left."""
+CONCENTRIC = 1e-3
+"""Å; molecules whose middles are closer move apart along `BESIDE`."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ def approach_path(structure: Structure) -> Path:
     piece = pieces(len(structure.numbers), bonds_of(structure))
     both = structure if piece.max() else with_copy(structure)
     moving = piece == piece.max() if piece.max() else np.repeat([False, True], len(piece))
-    direction = both.positions[moving].mean(0) - both.positions[~moving].mean(0)
+    between = both.positions[moving].mean(0) - both.positions[~moving].mean(0)
+    direction = between if np.linalg.norm(between) > CONCENTRIC else BESIDE
     direction = direction / np.linalg.norm(direction)
     heights = both.positions @ direction
     gap = heights[moving].min() - heights[~moving].max()
@@ -132,13 +136,24 @@ def swap_path(structure: Structure) -> Path:
 
 
 def cutoff_path(structure: Structure, cutoff: float | None) -> Path:
-    """The distance of one atom from a centre, in Å, through the cutoff of other atoms; None: unknown (fine steps)."""
+    """The distance of one atom from a centre, in Å, through the cutoff of other atoms; None: unknown (fine steps).
+
+    In a crystal it leads only as far as there is room.
+    """
     ray = Ray.clear(structure)
-    low, high = ray.crystal_range if structure.pbc.any() else CUTOFF_RANGE
     places = np.empty(0) if cutoff is None else ray.crossings(cutoff)
+    low, high = ray.crystal_range if structure.pbc.any() else cutoff_range(places)
     places = places[(places > low) & (places < high)]
     step = SCAN_STEP if cutoff is None else STEP
     return Path(f"cutoff {ray.centre}-{ray.mover}", "Å", float(low), float(high), ray.at, step, tuple(places))
+
+
+def cutoff_range(places: np.ndarray) -> tuple[float, float]:
+    """CUTOFF_RANGE, or from before the first to behind the last of places (n_places,), Å, all from NEAREST on."""
+    places = places[places > NEAREST]
+    low, high = CUTOFF_RANGE
+    first, last = places.min(initial=np.inf) - BEYOND, places.max(initial=0.0) + BEYOND
+    return max(NEAREST, min(low, first)), max(high, last)
 
 
 def boundary_path(structure: Structure) -> Path:
@@ -146,7 +161,7 @@ def boundary_path(structure: Structure) -> Path:
     boxed = structure if structure.pbc.any() else in_a_box(structure)
     axis = int(np.flatnonzero(boxed.pbc)[0])
     mover = int(np.argmax(np.ptp(np.linalg.norm(boxed.positions[:, None] - boxed.positions, axis=2), axis=1)))
-    inverse = np.linalg.inv(boxed.cell)
+    inverse = np.linalg.inv(complete_cell(boxed.cell))
     normal = inverse[:, axis] / np.linalg.norm(inverse[:, axis])
     centred = boxed.positions - (boxed.positions[mover] @ inverse[:, axis]) * boxed.cell[axis]
 

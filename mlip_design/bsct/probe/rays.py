@@ -10,7 +10,7 @@ from mlip_design.structures import Structure
 
 N_DIRECTIONS = 200
 NEAREST, FARTHEST = 1.0, 8.0
-"""Å, the part of a ray that should be clear of other atoms."""
+"""Å, the part of a ray that should be clear of other atoms; in a larger molecule as far as that reaches."""
 CRYSTAL_RANGE = (0.8, 1.3)
 """Times the distance that the atom has in the crystal."""
 
@@ -50,7 +50,7 @@ class Ray:
         mover = mover if mover != centre else (centre + 1) % len(positions)
         others = np.delete(positions, [centre, mover], axis=0) - positions[centre]
         directions = sphere(N_DIRECTIONS)
-        along = directions[:, None] * np.linspace(NEAREST, FARTHEST, 71)[:, None]
+        along = directions[:, None] * np.linspace(NEAREST, extent(structure, centre), 71)[:, None]
         clearance = np.linalg.norm(along[:, :, None] - others, axis=3).min(axis=(1, 2), initial=np.inf)
         length = np.linalg.norm(positions[mover] - positions[centre])
         return cls(structure, centre, mover, directions[np.argmax(clearance)], float(length))
@@ -80,11 +80,19 @@ class Ray:
 
     def crossings(self, cutoff: float) -> np.ndarray:
         """Distances (Å), ascending, at which the atom is `cutoff` away from any other."""
-        others = np.vstack([np.zeros(3), self.others(cutoff + FARTHEST)])
+        reach = cutoff + extent(self.structure, self.centre)
+        others = np.vstack([np.zeros(3), self.others(reach)])
         height = others @ self.direction
         half = cutoff**2 - (others**2).sum(axis=1) + height**2
         near, root = height[half >= 0], np.sqrt(half[half >= 0])
         return np.unique(np.concatenate([near - root, near + root]))
+
+
+def extent(structure: Structure, centre: int) -> float:
+    """Å, from a centre to the end of a molecule; FARTHEST at least, and in a crystal."""
+    if structure.pbc.any():
+        return FARTHEST
+    return max(FARTHEST, float(np.linalg.norm(structure.positions - structure.positions[centre], axis=1).max()))
 
 
 def sphere(count: int) -> np.ndarray:
