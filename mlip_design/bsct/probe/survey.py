@@ -1,6 +1,6 @@
 """All that the probe says of a model at one structure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ from mlip_design.bsct.probe.paths import Path
 from mlip_design.bsct.probe.result import NoPredictionError
 from mlip_design.bsct.probe.walk import Walk, walk
 from mlip_design.bsct.symmetry import Symmetry, measure_symmetry
+from mlip_design.potential import UnknownElementError
 from mlip_design.structures import Structure
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Survey:
     """Of the structure."""
     walks: tuple[Walk, ...]
     failures: dict[str, str]
-    """Name of a path, or "symmetry" -> why the model could not be probed there."""
+    """Path, "symmetry" or "all" -> why the model was not probed there."""
     symmetry: Symmetry | None
 
     @property
@@ -48,17 +49,27 @@ class Survey:
 
 
 def survey(
-    evaluator: "Evaluator", name: str, structure: Structure, paths: Sequence[Path], max_evaluations: int
+    evaluator: "Evaluator",
+    name: str,
+    structure: Structure,
+    paths: Sequence[Path],
+    lacking: Mapping[str, str],
+    max_evaluations: int,
 ) -> Survey:
-    """Walk along paths of a structure, and measure symmetry at it; where the model has no answer, say why."""
-    walks, failures, symmetry = [], {}, None
+    """Walk along paths of a structure, and measure symmetry at it; where the model has no answer, say why.
+
+    lacking: path that was asked for -> why the structure does not have it.
+    """
+    walks, failures, symmetry = [], dict(lacking), None
+    try:
+        symmetry = measure_symmetry(evaluator, structure)
+    except UnknownElementError as error:
+        return Survey(name, (), {"all": str(error)}, None)
+    except NoPredictionError as error:
+        failures["symmetry"] = str(error)
     for path in paths:
         try:
             walks.append(walk(evaluator, path, max_evaluations))
         except NoPredictionError as error:
             failures[path.name] = str(error)
-    try:
-        symmetry = measure_symmetry(evaluator, structure)
-    except NoPredictionError as error:
-        failures["symmetry"] = str(error)
     return Survey(name, tuple(walks), failures, symmetry)

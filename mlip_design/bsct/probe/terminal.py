@@ -1,6 +1,7 @@
 """What `mlip-design probe` prints."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -13,8 +14,8 @@ MOST_ROWS = 40
 """Discontinuities shown; the rest is counted, and in the JSON file."""
 
 
-def print_surveys(surveys: Sequence[Survey]) -> None:
-    """Print paths, jumps, kinks and symmetry of one or several structures."""
+def print_surveys(surveys: Sequence[Survey], file: Path) -> None:
+    """Print paths, jumps, kinks and symmetry of one or several structures of a file."""
     console = Console(highlight=False)
     walks = [(survey, walk) for survey in surveys for walk in survey.walks]
     console.print("\nPaths")
@@ -28,7 +29,9 @@ def print_surveys(surveys: Sequence[Survey]) -> None:
             console.print(table)
     for survey in surveys:
         for path, reason in survey.failures.items():
-            console.print(f"not probed: {survey.name}, {path}: {reason}", soft_wrap=True, markup=False)
+            console.print(
+                f"not probed: {file}, frame {survey.name}, {path}: {reason}", soft_wrap=True, markup=False
+            )
     console.print("\nSymmetry")
     console.print(symmetry_table(surveys))
     for line in conclusion(walks, surveys):

@@ -31,7 +31,7 @@ KINDS = (*INTERNAL, "approach", "swap", "cutoff", "boundary")
 
 
 class NoPathError(ValueError):
-    """A structure does not have a path of this kind."""
+    """A structure does not have a path; the message says what it lacks."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,27 @@ def paths_of(structure: Structure, cutoff: float | None) -> Iterator[Path]:
             continue
 
 
+def find_paths(
+    structure: Structure, texts: Sequence[str], cutoff: float | None
+) -> tuple[list[Path], dict[str, str]]:
+    """The paths that texts name, `all` for every kind that the structure has; text -> why it does not have the others.
+
+    Raises ValueError for a text of no meaning.
+    """
+    paths, lacking = list(paths_of(structure, cutoff)) if "all" in texts else [], {}
+    for text in texts:
+        if text != "all":
+            try:
+                paths.append(find_path(structure, text, cutoff))
+            except NoPathError as error:
+                lacking[text] = str(error)
+    return paths, lacking
+
+
 def find_path(structure: Structure, text: str, cutoff: float | None) -> Path:
     """The path that `text` names: `bond:0,1`, or a kind alone, for which atoms are chosen.
 
-    Raises NoPathError if the structure has none of this kind, ValueError for a text of no meaning.
+    Raises NoPathError if the structure has no such path, ValueError for a text of no meaning.
     """
     kind, _, listed = text.partition(":")
     if kind not in KINDS:
@@ -116,7 +133,7 @@ def atoms_of(structure: Structure, text: str, listed: str, count: int) -> Sequen
         raise ValueError(f"--path {text}: needs {count} atoms by number, such as {example}")
     atoms = [int(word) for word in words]
     if max(atoms) >= n_atoms or len(set(atoms)) < count:
-        raise ValueError(f"--path {text}: needs {count} different atoms from 0 to {n_atoms - 1}")
+        raise NoPathError(f"needs {count} different atoms from 0 to {n_atoms - 1}")
     return atoms
 
 
@@ -124,7 +141,7 @@ def found(structure: Structure, kind: str, count: int) -> Sequence[int]:
     """Atoms for a path of a kind."""
     atoms = chain(structure, count)
     if atoms is None:
-        raise NoPathError(f"--path {kind}: the structure has no {count} atoms bonded in a row")
+        raise NoPathError(f"the structure has no {count} atoms bonded in a row")
     return atoms
 
 
@@ -133,6 +150,6 @@ def check_room(structure: Structure, kind: str) -> None:
     periodic = structure.pbc.any()
     least = {"swap": 2 if periodic else 3, "cutoff": 2}.get(kind, 1)
     if len(structure.numbers) < least:
-        raise NoPathError(f"--path {kind}: needs {least} atoms, the structure has {len(structure.numbers)}")
+        raise NoPathError(f"needs {least} atoms, the structure has {len(structure.numbers)}")
     if kind == "approach" and periodic:
-        raise NoPathError("--path approach: needs molecules, the structure is periodic")
+        raise NoPathError("needs molecules, the structure is periodic")
