@@ -182,7 +182,14 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         write_result(tmp_path / "old", {"C-N/0": {k: v for k, v in system(0).items() if k != "full_forces_mae"}})
     )
     elsewhere = str(write_result(tmp_path / "elsewhere", {"N-O/7": system(7)}))
+    empty = str(write_result(tmp_path / "empty", {}))
+    failed = str(write_result(tmp_path / "failed", {"C-N/0": system(0, failure="NaN")}))
     (tmp_path / "torn.json").write_text('{"schema": 1, "mod')
+    facts = json.loads((Path(good) / "result.json").read_text())
+    lists = {name: str(tmp_path / f"{name}.json") for name in ("keys", "systems")}
+    for name, path in lists.items():
+        Path(path).write_text(json.dumps(facts | {name: list(facts[name])}))
+    (tmp_path / "entries.json").write_text(json.dumps(facts | {"systems": {"C-N/0": [1.0]}}))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text("{}")
     cases = {
@@ -190,6 +197,11 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         (good, str(tmp_path / "none")): f"{tmp_path / 'none'}: no such result",
         (good, str(tmp_path / "torn.json")): "not a result of mlip-design bsct",
         (good, str(tmp_path / "run")): f"{tmp_path / 'run' / 'result.json'}: no such result",
+        (empty, empty): f"{empty}: no system has a usable prediction",
+        (good, failed): f"{failed}: no system has a usable prediction",
+        (lists["keys"], good): f"{lists['keys']}: not a result of mlip-design bsct (",
+        (good, lists["systems"]): f"{lists['systems']}: not a result of mlip-design bsct (",
+        (good, str(tmp_path / "entries.json")): "entries.json: not a result of mlip-design bsct (",
         (good, old): f"{old}: C-N/0 has no 'full_forces_mae'; score the model again",
         (good, elsewhere): f"no system has a usable prediction in all results; there are 5 in {good}, 1 in",
         (good, other, "--keys", "full_smothness"): "no 'full_smothness' (did you mean 'full_smoothness'?); it has",

@@ -79,6 +79,9 @@ def compare(results: Sequence[str | Path], keys: Sequence[str] | None = None) ->
     if len(results) < 2:
         raise ValueError(f"expected at least two results to compare, not {len(results)}")
     places, facts = [str(result) for result in results], [load_facts(result) for result in results]
+    for place, one in zip(places, facts, strict=True):
+        if all(system.get("failure") for system in one["systems"].values()):
+            raise ValueError(f"{place}: no system has a usable prediction")
     keys = usual_keys(facts) if keys is None else keys
     for key in keys:
         check_key(key, list(facts[0]["keys"]))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,17 @@ def load_facts(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a result of mlip-design bsct (it has no schema, model, keys and systems)")
     if facts["schema"] != SCHEMA:
         raise ValueError(f"{path}: schema is {facts['schema']!r}, this version reads {SCHEMA}")
+    tables = [facts[name] for name in ("model", "keys", "systems")]
+    if not (all_dicts(tables) and all_dicts(facts["keys"].values()) and all_dicts(facts["systems"].values())):
+        raise ValueError(
+            f"{path}: not a result of mlip-design bsct (model, keys or systems are not as it has them)"
+        )
     return facts
+
+
+def all_dicts(values: Iterable[Any]) -> bool:
+    """Whether all are dictionaries."""
+    return all(isinstance(value, dict) for value in values)
 
 
 def load_result(folder: str | Path) -> Result:
