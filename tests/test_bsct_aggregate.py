@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mlip_design.bsct import aggregate, load_scans, zero_force_score
+from mlip_design.bsct.summary import warnings_of
 
 
 def test_aggregate():
@@ -47,6 +48,13 @@ def test_aggregate_never_hides_a_failure(value):
 def test_aggregate_bad_input(scores, bonds, message):
     with pytest.raises(ValueError, match=message):
         aggregate(scores, bonds)
+
+
+@pytest.mark.parametrize("mean, zero, warned", [(0.0, 0.0, False), (5.0, 0.0, True), (5.0, 4.0, True)])
+def test_a_model_without_fault_is_not_blamed_where_zero_forces_have_none(mean, zero, warned):
+    facts = {"data": {"left_out": []}, "failed": {}, "count": 2, "without_force": 0}
+    facts["keys"] = {"full_smoothness": {"mean": mean, "zero": zero, "unit": "1/Å"}}
+    assert any("no better than zero forces" in line for line in warnings_of(facts)) == warned
 
 
 def test_zero_forces_on_real_scans():

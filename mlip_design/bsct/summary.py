@@ -87,7 +87,7 @@ def warnings_of(facts: Mapping[str, Any]) -> list[str]:
         mean, zero = found["mean"], found["zero"]
         baseline = "stress" if key in STRESS_KEYS else "forces"
         is_moot = baseline == "forces" and facts["without_force"] == facts["count"]
-        if mean is not None and zero is not None and mean >= zero and not is_moot:
+        if mean is not None and zero is not None and mean >= zero and mean > 0 and not is_moot:
             values = f"{mean:.3g} against {zero:.3g} {found['unit']}"
             warnings.append(f"no better than zero {baseline}: {key} is {values}")
     return warnings
