@@ -1,7 +1,7 @@
 """Any model along scans: from the cache, or computed in this process or in several."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -104,13 +104,12 @@ def predict(model: Model, scans: Sequence[Scan], workers: int = 1, progress: boo
     predictions = PredictionCache(evaluator.fingerprint)
     pieces = list(_pieces(scans, evaluator.at_once))
     found = [predictions.load(*piece[1:]) for piece in pieces]
-    missing = [index for index, known in enumerate(found) if known is None]
-    n_missing = sum(len(pieces[index].positions) for index in missing)
+    missing = {index: _part(pieces[index], known.failures) for index, known in enumerate(found) if known.failures}
+    n_missing = sum(len(piece.positions) for piece in missing.values())
     with tqdm(total=n_missing, desc="frames", disable=None if progress else True, leave=False, smoothing=0) as bar:
-        for index, made in _compute(model, {index: pieces[index] for index in missing}, workers):
-            piece = pieces[index]
-            predictions.save(piece.numbers, piece.positions, piece.cells, made)
-            found[index] = made
+        for index, made in _compute(model, missing, workers):
+            piece, found[index] = pieces[index], _completed(found[index], made)
+            predictions.save(piece.numbers, piece.positions, piece.cells, found[index])
             bar.update(len(made.energies))
     parts = [[] for _ in scans]
     for piece, made in zip(pieces, found, strict=True):
@@ -148,6 +147,24 @@ def _pieces(scans: Sequence[Scan], at_once: int) -> Iterator[Piece]:
             frames = slice(first, first + at_once)
             cells = None if scan.cells is None else scan.cells[frames]
             yield Piece(index, scan.numbers, scan.positions[frames], cells, scan.stresses is not None)
+
+
+def _part(piece: Piece, frames: Iterable[int]) -> Piece:
+    """Some frames of a piece."""
+    frames = list(frames)
+    cells = None if piece.cells is None else piece.cells[frames]
+    return piece._replace(positions=piece.positions[frames], cells=cells)
+
+
+def _completed(known: Predictions, made: Predictions) -> Predictions:
+    """What is known of some frames, with what was made of those that had failed."""
+    frames = list(known.failures)
+    known.energies[frames] = made.energies
+    if known.stresses is not None:
+        known.stresses[frames] = made.stresses
+    for frame, forces in zip(frames, made.forces, strict=True):
+        known.forces[frame] = forces
+    return replace(known, failures={frames[index]: reason for index, reason in made.failures.items()})
 
 
 def _joined(parts: Sequence[Predictions]) -> Predicted:

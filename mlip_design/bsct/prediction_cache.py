@@ -1,7 +1,7 @@
 """Predictions that were made before, found by the content of what made them and of the structures: never stale.
 
 One small file for some frames of a scan, so that a process that is killed loses little. Frames for which a calculator
-found no answer are not kept: they are tried again.
+found no answer are tried again; the others of their file are kept.
 """
 
 import warnings
@@ -22,27 +22,28 @@ class PredictionCache:
 
     def load(
         self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, stress: bool
-    ) -> Predictions | None:
-        """What is known of numbers (n_atoms,) at positions (n_frames, n_atoms, 3), Å; a damaged file counts as none.
+    ) -> Predictions:
+        """What is known of numbers (n_atoms,) at positions (n_frames, n_atoms, 3), Å; the other frames are failures.
 
-        cells: (n_frames, 3, 3), Å; None for a molecule. stress: without stresses, what is known counts as none.
+        cells: (n_frames, 3, 3), Å; None for a molecule. stress: without stresses, as in a damaged file, none is known.
         """
+        shapes = {"energies": positions.shape[:1], "forces": positions.shape, "failed": positions.shape[:1]}
+        shapes |= {"stresses": np.shape(cells)} if stress else {}
         arrays = load_arrays(self._path(numbers, positions, cells)) or {}
-        energies, forces = arrays.get("energies"), arrays.get("forces")
-        if np.shape(energies) != positions.shape[:1] or np.shape(forces) != positions.shape:
-            return None
-        stresses = arrays.get("stresses") if stress else None
-        if stress and np.shape(stresses) != np.shape(cells):
-            return None
-        return Predictions(energies, list(forces), stresses=stresses)
+        if any(np.shape(arrays.get(name)) != shape for name, shape in shapes.items()):
+            arrays = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+        failures = dict.fromkeys(np.flatnonzero(arrays["failed"]).tolist(), "not computed")
+        stresses = arrays["stresses"] if stress else None
+        return Predictions(arrays["energies"], list(arrays["forces"]), failures, stresses)
 
     def save(
         self, numbers: np.ndarray, positions: np.ndarray, cells: np.ndarray | None, predictions: Predictions
     ) -> None:
         """Keep predictions; a cache that cannot be written is a warning, once."""
-        if predictions.failures or not self.is_writable:
+        failed = np.isin(np.arange(len(predictions.energies)), list(predictions.failures))
+        if failed.all() or not self.is_writable:
             return
-        arrays = {"energies": predictions.energies, "forces": np.array(predictions.forces)}
+        arrays = {"energies": predictions.energies, "forces": np.array(predictions.forces), "failed": failed}
         if predictions.stresses is not None:
             arrays["stresses"] = predictions.stresses
         try:
