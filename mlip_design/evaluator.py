@@ -5,31 +5,29 @@ A model argument is a checkpoint, a run folder, or an ASE calculator as `module:
 
 import hashlib
 import inspect
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import ase
 import numpy as np
 import torch
-from ase.calculators.calculator import BaseCalculator, CalculatorError
+from ase.calculators.calculator import BaseCalculator
+from ase.stress import voigt_6_to_full_3x3_stress
 
-from mlip_design.callables import find_callable, find_modules_here, key_value
+from mlip_design.callables import find_callable, find_modules_here, key_value, one_line
 from mlip_design.checkpoint import load_potential
+from mlip_design.dependencies import dependencies, versions
 from mlip_design.graph import batch_structures, in_batches
 from mlip_design.memory import keep_freed_memory
 from mlip_design.potential import Potential, UnknownElementError
 from mlip_design.precision import floating_point
-from mlip_design.stored_model import BEST, DESCRIPTION, WEIGHTS, model_files
+from mlip_design.stored_model import model_files
 from mlip_design.structures import Structure
 
 PACKAGE = Path(__file__).parent
-FAILURES = (CalculatorError, RuntimeError, ArithmeticError, ValueError)
-"""What a calculator raises when it finds no answer for a structure; anything else is a mistake in it."""
 HASHED_OTHERWISE = ("mlip_design.", "torch.", "e3nn.")
 """Modules whose code a fingerprint holds as a whole or by their version."""
 NO_STRESS = "the model gives no stress, which scans of the volume compare"
@@ -99,7 +97,7 @@ class PotentialEvaluator:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the files, the floating-point type, torch's version and the code of blocks and potential."""
+        """Hash of the files, type of device and numbers, versions of torch and e3nn, code of blocks and potential."""
         kinds = {type(module) for module in self.potential.modules()}
         theirs = {
             inspect.getsourcefile(kind) for kind in kinds if not kind.__module__.startswith(HASHED_OTHERWISE)
@@ -109,7 +107,8 @@ class PotentialEvaluator:
             Path(p).read_bytes() for p in [*computing, *sorted(PACKAGE.glob("blocks/**/*.py")), *sorted(theirs)]
         ]
         weights = [file.read_bytes() for file in self.files]
-        return digest(*weights, f"{self.dtype} {version('torch')}".encode(), *code)
+        known = [self.dtype, self.potential.device.type, *versions(["torch", "e3nn"])]
+        return digest(*weights, repr(known).encode(), *code)
 
     def __call__(self, structures: Sequence[Structure], stress: bool = False) -> Predictions:
         """See `Evaluator`."""
@@ -145,7 +144,7 @@ def predict(
 class CalculatorEvaluator:
     """An ASE calculator as `module:callable`, one structure after the other.
 
-    arguments: keyword arguments of the callable. Raises ValueError if it cannot be imported or made.
+    arguments: keyword arguments of the callable. Raises ValueError if it cannot be imported or makes no calculator.
     """
 
     at_once = 10
@@ -156,27 +155,22 @@ class CalculatorEvaluator:
         self.factory = find_callable(name)
         try:
             self.calculator: BaseCalculator = self.factory(**arguments)
-        except Exception as error:  # of any calculator
-            raise ValueError(
-                f"{name}: cannot be made with {arguments} ({type(error).__name__}: {error})"
-            ) from error
+        except (Exception, SystemExit) as error:  # of any calculator
+            raise ValueError(f"{name}: cannot be made with {arguments} ({one_line(error)})") from error
+        missing = [part for part in ("get_potential_energy", "get_forces") if not hasattr(self.calculator, part)]
+        if missing:
+            made = type(self.calculator).__name__
+            raise ValueError(f"{name}: makes a {made}, no ASE calculator (it has no {' and no '.join(missing)})")
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of name, source file, version and arguments; those that name files or run folders count by content."""
-        module = sys.modules[self.factory.__module__]
-        source = inspect.getsourcefile(module) or ""
-        package = module.__name__.partition(".")[0]
-        known = [self.name, getattr(sys.modules.get(package), "__version__", ""), sorted(self.arguments.items())]
-        paths = [Path(text) for text in (source, *self.arguments.values()) if isinstance(text, str)]
-        candidates = [path / part for path in paths for part in ("", BEST, DESCRIPTION, WEIGHTS)]
-        files = [file for file in candidates if file.is_file()]
-        return digest(repr(known).encode(), *(file.read_bytes() for file in files))
+        """Hash of name, arguments, files that these name, source files and versions: see docs/bsct.md."""
+        return digest(*dependencies(self.name, self.factory, self.arguments))
 
     @property
     def has_stress(self) -> bool:
         """Whether the calculator says that it implements it."""
-        return "stress" in self.calculator.implemented_properties
+        return "stress" in getattr(self.calculator, "implemented_properties", ())
 
     def __call__(self, structures: Sequence[Structure], stress: bool = False) -> Predictions:
         """See `Evaluator`."""
@@ -190,16 +184,31 @@ class CalculatorEvaluator:
             atoms = ase.Atoms(s.numbers, s.positions, cell=s.cell, pbc=s.pbc, calculator=self.calculator)
             try:
                 if stress:  # first, for some calculators then compute all three at once
-                    stresses[index] = atoms.get_stress(voigt=False)
-                predicted = self.calculator.get_forces(atoms)
-                energies[index] = self.calculator.get_potential_energy(atoms)
+                    stresses[index] = full_stress(self.calculator.get_stress(atoms))
+                predicted = in_shape("forces", self.calculator.get_forces(atoms), s.positions.shape)
+                energies[index] = in_shape("energy", np.squeeze(self.calculator.get_potential_energy(atoms)), ())
             except UnknownElementError:
                 raise
-            except FAILURES as error:
-                failures[index] = " ".join(f"{type(error).__name__}: {error}".split())
+            except Exception as error:  # of any calculator
+                failures[index] = one_line(error)
             else:
-                forces[index] = np.array(predicted, dtype=np.float64)
+                forces[index] = predicted
         return Predictions(energies, forces, failures, stresses)
+
+
+def full_stress(values: Any) -> np.ndarray:
+    """A stress as (3, 3) of one that may be in the order of Voigt, (6,)."""
+    if np.shape(values) == (3, 3):
+        return np.array(values, dtype=np.float64)
+    return voigt_6_to_full_3x3_stress(in_shape("stress", values, (6,)))
+
+
+def in_shape(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of a calculator in float64. Raises ValueError for another shape."""
+    found = np.array(values, dtype=np.float64)
+    if found.shape != shape:
+        raise ValueError(f"{name} of shape {found.shape}, expected {shape}")
+    return found
 
 
 def open_evaluator(

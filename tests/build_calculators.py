@@ -1,4 +1,4 @@
-"""Levels of theory for tests of building scans: EMT that fails, remembers, takes its time and keeps a log, or dies."""
+"""Levels of theory for tests of building scans: EMT that fails, errs, remembers, takes its time or dies."""
 
 import hashlib
 import os
@@ -24,6 +24,13 @@ class Failing(EMT):
         super().calculate(atoms, *arguments)
         if fails:
             self.results["forces"] = self.results["forces"] * float("nan")
+
+
+class Mistaken(EMT):
+    """Its mistake is no error of a calculation."""
+
+    def calculate(self, *_):
+        self.results["energy"] = {}["energies"]
 
 
 class Remembering(EMT):

@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
@@ -16,8 +17,21 @@ class Morse(MorsePotential):
         super().__init__(epsilon=1.0, r0=1.4, rho0=3.0, rcut1=8.0, rcut2=9.0)
 
 
+RAISED = {
+    "raise": CalculationFailed("SCF not converged\nin 50 steps"),
+    "process": CalledProcessError(1, "orca"),
+    "mistake": KeyError("energies"),
+}
+PLANTED = {
+    "nan": {"forces": np.nan},
+    "huge": {"forces": 1e200},
+    "flat": {"forces": np.zeros(7)},
+    "energies": {"energy": np.zeros(2)},
+}
+
+
 class Failing(Morse):
-    """No answer for the molecules of `elements` ("S", "SP") in some way: raise, nan or huge, beyond `longest` (Å)."""
+    """No answer for molecules of `elements` ("S", "SP") beyond `longest` (Å): `how` is raised or planted."""
 
     def __init__(self, how: str, elements: str = "", longest: float = 0.0):
         super().__init__()
@@ -27,9 +41,10 @@ class Failing(Morse):
         super().calculate(atoms, *arguments)
         if not set(self.elements) <= set(atoms.symbols) or atoms.get_all_distances().max() < self.longest:
             return
-        if self.how == "raise":
-            raise CalculationFailed("SCF not converged\nin 50 steps")
-        self.results["forces"] = self.results["forces"] + {"nan": np.nan, "huge": 1e200}[self.how]
+        if self.how in RAISED:
+            raise RAISED[self.how]
+        for name, values in PLANTED[self.how].items():
+            self.results[name] = values + (0 if np.ndim(values) else self.results[name])
 
 
 class Slow(Morse):

@@ -165,6 +165,40 @@ def test_bad_input(arguments, message, data, tmp_path, capsys, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.ckpt"]
 
 
+MODULES = {
+    "no_syntax": "def calculator(:",
+    "no_division": "1 / 0",
+    "no_module": "raise SystemExit('not to be imported')",
+}
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        ("./part.py:calculator", "./part.py:calculator: names a file; write part:calculator in the folder"),
+        ("folder/part.py:calculator", "write part:calculator in the folder of the file"),
+        ("..part:calculator", "..part:calculator: cannot be imported as module:callable (TypeError"),
+        ("no_syntax:calculator", "no_syntax:calculator: cannot be imported as module:callable (SyntaxError"),
+        (
+            "no_division:calculator",
+            "no_division:calculator: cannot be imported as module:callable (ZeroDivisionError",
+        ),
+        ("no_module:calculator", "(SystemExit: not to be imported)"),
+        ("sys:exit", "sys:exit: cannot be made with {} (SystemExit"),
+        ("builtins:dict", "builtins:dict: makes a dict, no ASE calculator (it has no get_potential_energy"),
+        ("os:getcwd", "os:getcwd: makes a str, no ASE calculator"),
+    ],
+)
+def test_a_model_that_is_no_calculator(model, message, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, content in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(content)
+    assert main(["bsct", model, "--data", str(data)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert message in error
+
+
 def test_a_comparison_keeps_its_page(data, tmp_path, capsys):
     (tmp_path / "comparison.json").write_text("{}")
     assert main(["bsct", MORSE, "--data", str(data), "--out", str(tmp_path)]) == 2

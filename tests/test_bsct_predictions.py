@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ import tiny_run
 import torch
 from checkpoints import contents, saved
 
-from mlip_design import evaluator
+from mlip_design import dependencies, evaluator
 from mlip_design.bsct import PUBLISHED_KEYS
 from mlip_design.bsct.predict import Model, evaluator_of, predict
 from mlip_design.bsct.scoring import score
 from mlip_design.cli import main
 from mlip_design.evaluator import open_evaluator
+from mlip_design.stored_model import BEST
 
 TESTS = Path(__file__).parent
 
@@ -162,7 +164,17 @@ def test_killed_and_taken_up_again(data, tmp_path, cache):
     assert facts["keys"] == morse["keys"]
 
 
-@pytest.mark.parametrize("how, reason", [("raise", "SCF not converged in 50 steps"), ("nan", "are not finite")])
+@pytest.mark.parametrize(
+    "how, reason",
+    [
+        ("raise", "CalculationFailed: SCF not converged in 50 steps"),
+        ("nan", "are not finite"),
+        ("process", "CalledProcessError: Command 'orca' returned non-zero exit status 1."),
+        ("mistake", "KeyError: 'energies'"),
+        ("flat", "ValueError: forces of shape (7,), expected ("),
+        ("energies", "ValueError: energy of shape (2,), expected ()"),
+    ],
+)
 def test_failures_are_named_and_never_averaged(data, how, reason):
     """Of one system; the others keep their mean, and there is no published one."""
     whole = score(Model("scoring_calculators:Morse"), data).facts
@@ -194,16 +206,38 @@ def test_forces_beyond_all_bounds(data):
     assert list(facts["failed"].values()) == ["forces are too large to score"]
 
 
-def test_no_usable_prediction_at_all(data, capsys):
-    arguments = ["--calculator-args", "how='nan'", "--data", str(data)]
+@pytest.mark.parametrize(
+    "how, reason", [("nan", "energy or forces are not finite"), ("mistake", "KeyError: 'energies'")]
+)
+def test_no_usable_prediction_at_all(data, capsys, how, reason):
+    arguments = ["--calculator-args", f"how={how}", "--data", str(data)]
     assert main(["bsct", "scoring_calculators:Failing", *arguments]) == 1
-    assert "0 of 5 systems" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "0 of 5 systems" in printed and printed.count(f"frame 0: {reason}") == 5
 
 
 def test_failures_are_tried_again(scans, tmp_path):
     model = failing(how="raise")
     predict(model, scans[:1])
     assert predict(model, scans[:1]).n_known == 0
+
+
+def test_failures_are_tried_again_alone(scans, monkeypatch):
+    """What other frames of the same file gave is kept, and a calculator that was mended completes it."""
+    model = failing(how="raise", longest=6.5)
+    first = predict(model, scans)
+    n_failed = sum(len(made.failures) for made in first.predicted)
+    assert 0 < n_failed < 100
+    again = predict(model, scans)
+    assert again.n_known == 100 - n_failed
+    for one, other in zip(first.predicted, again.predicted, strict=True):
+        assert one.failures == other.failures
+        np.testing.assert_array_equal(one.forces, other.forces)
+    monkeypatch.setattr(evaluator_of(model).calculator, "longest", np.inf)
+    mended = predict(model, scans)
+    assert mended.n_known == 100 - n_failed
+    assert same(mended, predict(Model("scoring_calculators:Morse"), scans))
+    assert predict(model, scans).n_known == 100
 
 
 def test_the_fingerprint_is_that_of_the_evaluator(scans):
@@ -223,9 +257,65 @@ def test_a_block_whose_code_was_changed_is_another_model(tmp_path, monkeypatch):
 
 
 def test_a_calculator_of_a_retrained_run_folder_is_another_model(tmp_path):
-    file = saved(tmp_path / evaluator.BEST)
+    file = saved(tmp_path / BEST)
     name, arguments = "mlip_design.calculator:MLIPCalculator.from_checkpoint", [f"path={tmp_path}"]
     before = open_evaluator(name, arguments).fingerprint
     assert open_evaluator(name, arguments).fingerprint == before
     saved(file, epoch=4)
     assert open_evaluator(name, arguments).fingerprint != before
+
+
+OWN_FILES = {
+    "own_model.py": "from own_parts.make import make\n\ncalculator = make('bound.dat')\n",
+    "own_parts/__init__.py": "",
+    "own_parts/make.py": """
+from functools import partial
+
+from ase.calculators.morse import MorsePotential
+
+from .settings import DEPTH
+
+
+def made(bound, files, pattern):
+    return MorsePotential(epsilon=DEPTH)
+
+
+def make(bound):
+    return partial(made, bound)
+""",
+    "own_parts/settings.py": "DEPTH = 1.0\n",
+    **dict.fromkeys(("bound.dat", "listed.dat", "part_1.dat", "part_2.dat", "other.dat"), ""),
+}
+"""A partial of a function of another module, in a package that imports a number, and files that arguments name."""
+
+
+@pytest.mark.parametrize("changed", OWN_FILES)
+def test_a_calculator_with_other_files_is_another_model(tmp_path, monkeypatch, changed):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "modules", sys.modules.copy())
+    (tmp_path / "own_parts").mkdir()
+    for name, content in OWN_FILES.items():
+        (tmp_path / name).write_text(content)
+    model = "own_model:calculator", ["files=[{'a': 'listed.dat'}]", "pattern=part_*.dat"]
+    before = open_evaluator(*model).fingerprint
+    assert open_evaluator(*model).fingerprint == before
+    with open(changed, "a") as file:
+        file.write("# edited")
+    assert (open_evaluator(*model).fingerprint == before) is (changed == "other.dat")
+
+
+@pytest.mark.parametrize("package", ["numpy", "ase"])
+def test_a_calculator_with_another_version_of_a_package_is_another_model(monkeypatch, package):
+    """Of one that its module imports."""
+    before = open_evaluator("scoring_calculators:Morse").fingerprint
+    monkeypatch.setattr(dependencies, "version", lambda name: "0" if name == package else version(name))
+    assert open_evaluator("scoring_calculators:Morse").fingerprint != before
+
+
+def test_a_checkpoint_elsewhere_or_with_another_e3nn_is_another_model(tmp_path, monkeypatch):
+    file = str(saved(tmp_path / "model.ckpt"))
+    before, elsewhere = open_evaluator(file).fingerprint, open_evaluator(file)
+    elsewhere.potential.to("meta")
+    assert elsewhere.fingerprint != before
+    monkeypatch.setattr(dependencies, "version", lambda name: "0" if name == "e3nn" else version(name))
+    assert open_evaluator(file).fingerprint != before

@@ -88,6 +88,15 @@ def test_a_scan_with_one_label_or_a_start_without_is_left_out_with_the_reason(tm
     assert not (tmp_path / "out" / "C-O").exists()
 
 
+@pytest.mark.parametrize("relaxed, reason", [("--no-relax", ""), ("--relax", "relaxation: ")])
+def test_a_mistake_of_the_calculator_is_a_reason(tmp_path, capsys, relaxed, reason):
+    structures = write(tmp_path / "two.xyz", "CH3OH", "H2O")
+    arguments = ["--calculator", "build_calculators:Mistaken", *QUICK, relaxed]
+    status, record = build(tmp_path / "out", structures, *arguments)
+    assert (status, record["systems"]) == (1, {})
+    assert f"     2  structure: {reason}KeyError: 'energies'" in capsys.readouterr().out
+
+
 def command_line(folder: Path, structures: str, *arguments: str) -> subprocess.Popen:
     """A build in the folder "out" by a process of its own, whose calculator writes calls.log; both in `folder`."""
     command = [sys.executable, "-m", "mlip_design", "build-scans", "--structures", structures, *SLOW, *QUICK]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mlip_design.bsct.building.recipe import Source
 from mlip_design.bsct.result import finite
-from mlip_design.evaluator import FAILURES, Evaluator
+from mlip_design.evaluator import Evaluator
 from mlip_design.properties.case import Case, Settings
 from mlip_design.properties.kinds import measure
 from mlip_design.properties.measured import LeftOut
@@ -72,7 +72,7 @@ def property_of(name: str, case: Case) -> tuple[dict[str, Any], bool]:
         measured = asdict(measure(name, case))
     except LeftOut as reason:
         return {"status": LEFT_OUT, "reason": str(reason)}, False
-    except FAILURES as error:
+    except (RuntimeError, ArithmeticError, ValueError) as error:
         return {"status": FAILED, "reason": " ".join(str(error).split()) or type(error).__name__}, False
     entry = {"status": DONE, "reason": None, "seconds": time.perf_counter() - start, **measured}
     save(path, entry)

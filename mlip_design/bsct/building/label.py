@@ -8,7 +8,8 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 from ase.optimize import BFGS
 
 from mlip_design.bsct.building.recipe import Recipe, evaluator_of
-from mlip_design.evaluator import FAILURES, CalculatorEvaluator, Evaluator
+from mlip_design.callables import one_line
+from mlip_design.evaluator import CalculatorEvaluator, Evaluator
 from mlip_design.potential import UnknownElementError
 from mlip_design.structures import Structure, from_atoms
 
@@ -54,13 +55,11 @@ def relax(structure: Structure, recipe: Recipe) -> tuple[Structure, str]:
         if BFGS(atoms, logfile=None).run(RELAXED_FORCE, RELAXATION_STEPS):
             return from_atoms(atoms), ""
         reason = f"forces not below {RELAXED_FORCE} eV/Å in {RELAXATION_STEPS} steps"
-    except FAILURES as error:
+    except CalculationFailed as error:  # of `Predicted`, which says why
+        reason = str(error)
+    except Exception as error:  # of the optimizer on strange forces
         reason = one_line(error)
     return structure, f"relaxation: {reason}"
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class Predicted(Calculator):
