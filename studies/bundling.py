@@ -44,9 +44,10 @@ ORIGINS = {
     ),
     "bsct": Origin(
         data="frames of BSCT-SPICE at wB97M-D3(BJ)/def2-TZVPPD (MIT; from the repository `bsct` of arXiv:2602.04861)",
-        splits={"molecules that training never saw": "test"},
+        splits={"systems that training never saw": "test"},
         limits="""FSD of whole scans, errors of every fourth frame of them. Limits:
 
+- Held out by system: some of these molecules are in training as another conformer, or with another bond broken.
 - Molecules of 5 to 50 atoms in the gas phase, relaxed, with one bond from half to twice its length; its data have no
   thermal frames. What it says of crystals, liquids, ions, radicals and reactions is extrapolation, and other elements
   are refused.
