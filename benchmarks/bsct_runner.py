@@ -1,6 +1,7 @@
 """Scoring a checkpoint on bond scans: ours against a loop that reads and computes frame by frame.
 
     python benchmarks/bsct_runner.py CHECKPOINT DATA [--limit N] [--loop-limit N] [--dtype float32] [--threads 2]
+        [--json FILE]
 
 Both read the same files, compute with the same weights, precision and number of cores, and score every scan. Ours runs
 twice in a process of its own each, first with an empty cache, then with what the first one left. The loop is what one
@@ -124,6 +125,8 @@ def atoms_in_frames(args: argparse.Namespace, limit: int | None) -> int:
 
 def compare(args: argparse.Namespace) -> None:
     """Run all parts and print them side by side."""
+    from common import machine, report  # not in the processes that are timed
+
     with tempfile.TemporaryDirectory() as cache:
         cold = in_a_process("ours", args, args.limit, Path(cache))
         warm = in_a_process("ours", args, args.limit, Path(cache))
@@ -136,9 +139,12 @@ def compare(args: argparse.Namespace) -> None:
         )
     print(f"{'':26}{'seconds':>9}{'faster':>8}{'FSD, 1/Å':>11}{'memory, GB':>12}")
     rows = {"frame by frame": looped, "ours, caches cold": cold, "ours again, caches warm": warm}
+    found = []
     for name, (seconds, smoothness, memory) in rows.items():
         seconds *= factor if name == "frame by frame" else 1.0
+        found.append({"what": name, "seconds": seconds, "smoothness": smoothness, "gigabytes": memory})
         print(f"{name:26}{seconds:9.1f}{looped[0] * factor / seconds:7.1f}x{smoothness:11.3f}{memory:12.2f}")
+    report({"machine": machine("cpu", args.threads), "rows": found}, args.json)
 
 
 if __name__ == "__main__":
@@ -149,6 +155,7 @@ if __name__ == "__main__":
     parser.add_argument("--loop-limit", type=int, help="fewer systems for the loop, extrapolated")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--threads", type=int, default=2, help="cores: threads of the loop, processes of ours")
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--part", choices=("ours", "loop"), help=argparse.SUPPRESS)
     ARGUMENTS = parser.parse_args()
     if ARGUMENTS.part is None:

@@ -2,8 +2,8 @@
 
     python benchmarks/graph.py [--atoms 100,1000,5000,20000] [--threads 2] [--json FILE]
 
-Boxes of water, float32. Each row has a process of its own, whose peak of memory is its own. `dense` is what one writes
-without neighbour lists: all n x n distances, sorted ranks included; it ends where memory does. A second table has
+Boxes of water, float32. Each row has a process of its own, whose peak of memory is its own. `dense` finds the
+same neighbours among all n x n distances and ranks them; it ends where memory does. A second table has
 `model=smooth_attn` and the same over `radius`, at the cutoff where both keep the same number of edges, in turns.
 """
 
@@ -19,6 +19,7 @@ from statistics import median
 import torch
 from common import build, machine, molecules, report, seconds, water
 
+from mlip_design.blocks.soft_count import soft_count
 from mlip_design.graph import batch_structures, in_batches
 from mlip_design.memory import keep_freed_memory
 from mlip_design.structures import Structure
@@ -26,7 +27,7 @@ from mlip_design.structures import Structure
 REPEATS = 5
 KINDS = ("candidates", "radius", "diff_knn", "dense")
 DENSE_LIMIT = 6000
-"""Atoms; beyond, n x n numbers of a soft rank do not fit."""
+"""Atoms; beyond, n x n distances and their differences do not fit."""
 
 
 def one(kind: str, n_atoms: int) -> dict:
@@ -36,8 +37,7 @@ def one(kind: str, n_atoms: int) -> dict:
     if kind == "candidates":
         taken = seconds(lambda: batch_structures([structure], cutoff, torch.float32), REPEATS)
     elif kind == "dense":
-        positions = torch.tensor(structure.positions, dtype=torch.float32)
-        taken = seconds(lambda: dense(positions, cutoff), REPEATS)
+        taken = seconds(lambda: dense(structure, cutoff), REPEATS)
     else:
         potential = build(["model=smooth_attn", f"model/neighbors={kind}"], "cpu")
         graph = batch_structures([structure], cutoff, torch.float32)
@@ -48,14 +48,14 @@ def one(kind: str, n_atoms: int) -> dict:
     return {"kind": kind, "atoms": len(structure.numbers), "seconds": taken, "bytes": 1024 * (peak() - before)}
 
 
-def dense(positions: torch.Tensor, cutoff: float) -> torch.Tensor:
-    """Soft ranks from all pairs: sum over k of sigmoid((d_ij - d_ik) / width), a row at a time."""
-    distances = torch.cdist(positions, positions)
-    ranks = torch.empty_like(distances)
-    for row in range(len(positions)):
-        near = distances[row]
-        ranks[row] = torch.sigmoid((near[:, None] - near[None, :]) / 0.2).sum(1)
-    return ranks * (distances < cutoff)
+def dense(structure: Structure, cutoff: float) -> torch.Tensor:
+    """Soft ranks of the neighbours of every atom, found among all n x n distances to nearest images in a cubic cell."""
+    positions, edge = torch.tensor(structure.positions, dtype=torch.float32), float(structure.cell[0, 0])
+    difference = positions[:, None] - positions[None]
+    distance = (difference - edge * torch.round(difference / edge)).norm(dim=2).fill_diagonal_(torch.inf)
+    width = int((distance < cutoff).sum(1).max())
+    near = distance.topk(width, largest=False).values.clamp(max=cutoff)
+    return soft_count(near / 0.2, (near < cutoff).float())
 
 
 def added(name: str, structures: list[Structure]) -> dict:
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     if args.one:
         print(json.dumps(one(args.one[0], int(args.one[1]))))
         return
@@ -108,7 +109,6 @@ def main() -> None:
             print(
                 f"| {kind} | {row['atoms']} | {1000 * row['seconds']:.1f} | {row['bytes'] / 1e6:.0f} |", flush=True
             )
-    keep_freed_memory()
     print("\n| | atoms | edges | energies: radius, ms | diff_knn adds | with forces: radius, ms | diff_knn adds |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     forwards = []
