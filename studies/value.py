@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase.build import bulk
 from ase.spacegroup import crystal
 
@@ -52,7 +53,7 @@ def crystals() -> dict[str, Structure]:
 
 
 def picks(records: Records) -> dict[str, dict[str, Any]]:
-    """Rule -> variant, None where there is none, and why; `baseline`, which nobody picked, beside them."""
+    """Rule -> variant, None where there is none, and why; beside them the default and `baseline`."""
     names = {record.run.folder: name for name, several in records.items() for record in several}
     selection = compare([record.run for several in records.values() for record in several])
     found = {}
@@ -66,7 +67,9 @@ def picks(records: Records) -> dict[str, dict[str, Any]]:
         rule: {"variant": variant and names[variant.runs[0].folder], "reason": reason}
         for rule, (variant, reason) in found.items()
     }
-    return picked | {"no choice": {"variant": "baseline", "reason": "the first rung of the ladder"}}
+    unpicked = {"default": ("smooth_attn", "what is trained unless told otherwise")}
+    unpicked["no remedy"] = ("baseline", "the first rung of the ladder")
+    return picked | {what: {"variant": variant, "reason": reason} for what, (variant, reason) in unpicked.items()}
 
 
 def simulate_all(records: Records, workers: int) -> None:
@@ -110,18 +113,18 @@ def of_seeds(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def draw(facts: dict[str, Any], path: Path) -> None:
-    """Survival and drift of every pick."""
-    picked = with_model(facts)
+    """Survival and drift of every variant that is picked."""
+    by_variant = {row["variant"]: row for row in with_model(facts).values()}
     figure, drawn = panels(4)
     places = [(kind, key) for kind in KINDS for key in ("survival", "drift")]
-    labels = [f"{rule}\n({row['variant']})" for rule, row in picked.items()]
     for axes, (kind, key) in zip(drawn, places, strict=True):
-        factor = QUANTITIES[key].factor
-        for label, row in zip(labels, picked.values(), strict=True):
+        factor, most = QUANTITIES[key].factor, 1.0 if key == "survival" else np.inf
+        for variant, row in by_variant.items():
             found = row[kind][key]
-            axes.plot(factor * found["mean"], label, "o", color="C0")
+            axes.plot(factor * found["mean"], variant, "o", color="C0")
             if found["low"] is not None:
-                axes.hlines(label, factor * found["low"], factor * found["high"], color="C0")
+                ends = factor * np.clip([found["low"], found["high"]], 0, most)
+                axes.hlines(variant, *ends, color="C0")
         axes.grid(axis="y", alpha=0.3)
         axes.set_xlabel(f"{kind}: {QUANTITIES[key].heading}")
         if key == "drift":

@@ -239,7 +239,7 @@ def test_value_picks_by_accuracy_by_smoothness_and_by_the_rules(tmp_path):
     assert picked["force MAE alone"] == "ReLU"
     assert picked["FSD alone"] == "radius"
     assert picked["rule `knee`"] == "equivariant"
-    assert picked["no choice"] == "baseline"
+    assert picked["no remedy"] == "baseline" and picked["default"] == "smooth_attn"
     assert facts["picks"]["force MAE alone"]["molecules"]["drift"]["mean"] == pytest.approx(9.0)
     assert re.search(r"molecules, lowest first .*: FSD alone 0.1, .*force MAE alone 9\.$", value.text(facts), re.M)
 
