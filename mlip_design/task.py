@@ -87,7 +87,7 @@ class Task(pl.LightningModule):
         return random_rotations(graph.n_graphs, (self.seed, self.global_step, self.global_rank), graph.positions)
 
     def backward(self, loss: Tensor, *args, **kwargs) -> None:
-        """Gradients of the weights alone: forces left a graph that also leads back to the positions, 5 % of a step."""
+        """Gradients of the weights alone: forces left a graph that also leads back to the positions, for nothing."""
         loss.backward(*args, inputs=[p for p in self.parameters() if p.requires_grad], **kwargs)
 
     def validation_step(self, graph: AtomGraph, batch_index: int, dataloader_idx: int = 0) -> None:

@@ -5,8 +5,8 @@ fluctuation of the total energy and with the share of trajectories in which no b
 the force MAE (what a predictor knows beyond accuracy). 95 % intervals from variants drawn again. How well a predictor
 tells variants apart that conserve energy and that do not is the share of pairs, one of each, in which the latter has
 the larger value; 50 % is guessing. The number of parameters stands for a predictor that should know nothing. A model
-whose force MAE is above 0.9 of that of zero forces has learnt next to nothing: it moves nothing, so it conserves energy
-whatever it is. Such variants stand in the list, but not in the correlations, unless said.
+whose forces are hardly better than none has learnt next to nothing: it moves nothing, so it conserves energy whatever
+it is. Such variants stand in the list, but not in the correlations, unless said.
 """
 
 from collections.abc import Sequence
@@ -182,7 +182,8 @@ def text(facts: dict[str, Any]) -> str:
 def about(facts: dict[str, Any]) -> str:
     """How many variants there are, and of what kinds."""
     return (
-        f"{len(facts['variants'])} variants. Learnt next to nothing: {', '.join(facts['trivial']) or 'none'}. Of the "
+        f"{len(facts['variants'])} variants. Learnt next to nothing (force MAE above "
+        f"{LEARNT} of that of zero forces): {', '.join(facts['trivial']) or 'none'}. Of the "
         f"others {facts['unstable']} drift by more than {UNSTABLE} meV/atom/ps and {facts['stable']} conserve energy, "
         f"{facts['unresolved']} of these with a drift below a tenth of the fluctuation: that is where a line through "
         "oscillations happens to be cut off, and their order means little."

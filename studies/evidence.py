@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from studies import correlation, coverage, factorial, ladder, value
+from studies.measuring import N_DIFFERENTIATED, N_PROBED, N_SIMULATED
 
 STUDIES: dict[str, ModuleType] = {
     "ladder": ladder,
@@ -26,13 +27,13 @@ TITLES = {
     "correlation": "Correlation: which cheap number predicts NVE stability",
     "value": "Value: how stable are the picks",
 }
-INTRODUCTION = """# Evidence: does smoothness in the loop give stable simulations?
+INTRODUCTION = f"""# Evidence: does smoothness in the loop give stable simulations?
 
 Written by `python -m studies` from the JSON files in [evidence/](evidence); do not edit. FSD is the force smoothness
 deviation of BSCT ([bsct.md](bsct.md)), away from equilibrium: without the frames within 0.1 Å of it. Unless said
-otherwise ± is half of a 95 % interval over seeds (Student). Jumps are those of two molecules on two paths each
-([probe.md](probe.md)), force constants of five, NVE drifts of ten ([dynamics.md](dynamics.md)). `--spice DIR` and
-`--acac DIR` add the ladders on DFT.
+otherwise ± is half of a 95 % interval over seeds (Student). Jumps are those of {N_PROBED} molecules on two paths each
+([probe.md](probe.md)), force constants of {N_DIFFERENTIATED}, NVE drifts of {N_SIMULATED} ([dynamics.md](dynamics.md)).
+`--spice DIR` and `--acac DIR` add the ladders on DFT.
 """
 
 

@@ -2,9 +2,9 @@
 
 An effect is the mean of a number where a factor is at its high level less the mean where it is at its low one; of an
 interaction, where the product of the factors' signs is + less where it is -. Every seed gives one value of each effect;
-intervals are over seeds (Student), 42 of them: by chance about two leave out 0. Drift and jumps span orders of
-magnitude and enter by their decimal logarithm; no jump counts as 1e-9 eV/Å, so that effect tells whether there are
-jumps rather than how high they are.
+intervals are over seeds (Student); by chance one in twenty leaves out 0. Drift and jumps span orders of magnitude and
+enter by their decimal logarithm; no jump counts as a tiny one, so that effect tells whether there are jumps rather than
+how high they are.
 """
 
 from itertools import combinations

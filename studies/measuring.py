@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from mlip_design.bsct.probe.paths import Path as ProbePath
 from mlip_design.bsct.probe.result import NoPredictionError
-from mlip_design.bsct.probe.walk import find_path, walk
+from mlip_design.bsct.probe.walk import Walk, find_path, walk
 from mlip_design.bsct.result import finite
 from mlip_design.bsct.symmetry import asymmetry, force_jacobian
 from mlip_design.dynamics.force_field import force_field_of
@@ -41,20 +42,23 @@ def probe(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> dict
     """Largest jumps while two neighbours exchange rank and while one crosses the cutoff; eV and eV/Å."""
     energy, force, evaluations, unfinished = 0.0, 0.0, 0, 0
     for structure, kind in product(molecules[:N_PROBED], ("swap", "cutoff")):
-        for most in MAX_EVALUATIONS:
-            try:
-                found = walk(evaluator, find_path(structure, kind, evaluator.potential.cutoff), most)
-            except NoPredictionError:
-                unfinished += 1
-                break
-            evaluations += found.probe.n_evaluations
-            if not found.probe.exhausted or found.largest_force_jump > 0:
-                unfinished += found.probe.exhausted
-                break
-        else:
+        try:
+            found = walked(evaluator, find_path(structure, kind, evaluator.potential.cutoff))
+        except NoPredictionError:
             unfinished += 1
+            continue
         energy, force = max(energy, found.largest_energy_jump), max(force, found.largest_force_jump)
+        evaluations, unfinished = evaluations + found.probe.n_evaluations, unfinished + found.probe.exhausted
     return {"energy_jump": energy, "force_jump": force, "evaluations": evaluations, "unfinished": unfinished}
+
+
+def walked(evaluator: PotentialEvaluator, path: ProbePath) -> Walk:
+    """A walk; where it spends its evaluations without finding a jump, another with more."""
+    for most in MAX_EVALUATIONS:
+        found = walk(evaluator, path, most)
+        if not found.probe.exhausted or found.largest_force_jump > 0:
+            break
+    return found
 
 
 def derivatives(evaluator: PotentialEvaluator, molecules: Sequence[Structure]) -> dict[str, Any]:

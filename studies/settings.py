@@ -87,8 +87,8 @@ def on_acac(root: Path) -> Setting:
         (),
         "frames of another trajectory at 300 K",
         "One molecule, the same in training and test. There is no FSD: the set has no scans at its level of theory. "
-        "Survival says little here: the proton of the enol hops from oxygen to oxygen, as it should, and counts as a "
-        "bond that comes apart (all nine of `smooth_attn`, seed 3, are that one; the others were not looked at).",
+        "Survival says little here: the proton of the enol may hop from oxygen to oxygen, and then counts as a bond "
+        "that comes apart.",
     )
 
 

@@ -185,7 +185,7 @@ def test_models_that_learnt_nothing_take_no_part(tmp_path):
     assert facts["unstable"] == 2 and facts["stable"] == len(VARIANTS) - 3
     assert facts["told_apart"][FSD] == 1
     assert facts["of_all"][FSD]["plain"]["rho"] < facts["correlations"]["drift"][FSD]["plain"]["rho"]
-    assert "Learnt next to nothing: ReLU. Of the others 2 drift" in correlation.text(facts)
+    assert "zero forces): ReLU. Of the others 2 drift" in correlation.text(facts)
 
 
 def test_a_step_knows_the_noise_of_seeds(tmp_path):
