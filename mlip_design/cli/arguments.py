@@ -39,6 +39,14 @@ def check_out(out: Path | None, *others: str) -> None:
             raise ValueError(f"--out: {out} holds {name}, whose report.html would be written over; choose another")
 
 
+def check_model_options(args: argparse.Namespace) -> None:
+    """Raise ValueError for options of a checkpoint that come with a calculator."""
+    from mlip_design.evaluator import is_calculator
+
+    if is_calculator(args.model) and (args.device or args.dtype):
+        raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
+
+
 def check_json(path: Path | None) -> None:
     """Raise ValueError if --json could not be written when the work is done."""
     if path is not None and (path.is_dir() or not path.parent.is_dir()):

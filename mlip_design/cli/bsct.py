@@ -3,19 +3,17 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import add_allow, check_json, check_out, positive
+from mlip_design.cli.arguments import add_allow, check_json, check_model_options, check_out, positive
 
 
 def bsct(args: argparse.Namespace) -> int:
     from mlip_design.bsct.predict import Model
     from mlip_design.bsct.result import save_facts
     from mlip_design.bsct.scoring import score
-    from mlip_design.evaluator import is_calculator
     from mlip_design.report.bsct_page import write_bsct_page
     from mlip_design.report.bsct_terminal import print_result
 
-    if is_calculator(args.model) and (args.device or args.dtype):
-        raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
+    check_model_options(args)
     check_out(args.out, "results.json", "comparison.json", "evaluation.json")
     check_json(args.json)
     options = (args.device or "cpu", args.dtype or "float64", tuple(args.allow))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import add_allow, check_json, check_out, positive
+from mlip_design.cli.arguments import add_allow, check_json, check_model_options, check_out, positive
 
 XYZ = (".xyz", ".extxyz")
 FILES = ("report.html", "predictions.xyz", "evaluation.json")
@@ -13,13 +13,12 @@ def evaluate(args: argparse.Namespace) -> int:
     from mlip_design.bsct.result import save_facts
     from mlip_design.data.formats.contract import Labels
     from mlip_design.evaluation.evaluate import evaluate as run
-    from mlip_design.evaluator import is_calculator, open_evaluator
+    from mlip_design.evaluator import open_evaluator
     from mlip_design.report.eval_page import write_eval_page
     from mlip_design.report.eval_terminal import print_evaluation
     from mlip_design.run_folder import remove_empty
 
-    if is_calculator(args.model) and (args.device or args.dtype):
-        raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
+    check_model_options(args)
     predictions = predictions_of(args.out, args.source)
     check_json(args.json)
     options = (args.device or "cpu", args.dtype or "float64", args.max_atoms, args.allow)

@@ -3,18 +3,17 @@
 import argparse
 from pathlib import Path
 
-from mlip_design.cli.arguments import add_allow, check_json, positive
+from mlip_design.cli.arguments import add_allow, check_json, check_model_options, positive
 
 
 def md(args: argparse.Namespace) -> int:
     from mlip_design.bsct.result import save_facts
     from mlip_design.dynamics.run import Question, run, run_time_steps
     from mlip_design.dynamics.terminal import print_dynamics, print_time_steps
-    from mlip_design.evaluator import is_calculator, open_evaluator
+    from mlip_design.evaluator import open_evaluator
     from mlip_design.structures import read_geometries
 
-    if is_calculator(args.model) and (args.device or args.dtype):
-        raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
+    check_model_options(args)
     check_json(args.json)
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out: {args.out} is a file, expected a folder or a new name")

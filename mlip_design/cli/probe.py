@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from mlip_design.cli.arguments import add_allow, check_json, positive, write_json
+from mlip_design.cli.arguments import add_allow, check_json, check_model_options, positive, write_json
 
 
 def probe(args: argparse.Namespace) -> int:
@@ -17,9 +17,8 @@ def probe(args: argparse.Namespace) -> int:
     from mlip_design.evaluator import is_calculator, open_evaluator
     from mlip_design.structures import read_geometries
 
+    check_model_options(args)
     calculates = is_calculator(args.model)
-    if calculates and (args.device or args.dtype):
-        raise ValueError(f"--device, --dtype: {args.model} is a calculator; tell it by --calculator-args")
     if args.cutoff is not None and not calculates:
         raise ValueError(f"--cutoff: {args.model} is a checkpoint, which has its own")
     check_json(args.json)
