@@ -32,14 +32,23 @@ class CandidatePairs(NamedTuple):
 
 def candidate_pairs(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> CandidatePairs:
     """Pairs of positions (n_atoms, 3) within `cutoff` (Å), images included where pbc (3,) says so; cell (3, 3), Å."""
-    source, target, shift = search(positions, cell, pbc, cutoff, "ijS")
-    forward = np.column_stack([source, target, shift]).astype(np.int64)
-    forward = forward[np.lexsort(forward.T[::-1])]
-    opposite = np.column_stack([forward[:, 1], forward[:, 0], -forward[:, 2:]])
-    # The opposites, sorted, are the pairs themselves: the sorting order maps each pair to where its opposite stands.
-    reverse = np.empty(len(forward), dtype=np.int64)
-    reverse[np.lexsort(opposite.T[::-1])] = np.arange(len(forward))
-    return CandidatePairs(forward[:, 0], forward[:, 1], forward[:, 2:], reverse)
+    first, second, shift = (found.astype(np.int64) for found in search(positions, cell, pbc, cutoff, "ijS"))
+    source, target = np.concatenate([first, second]), np.concatenate([second, first])
+    shift = np.concatenate([shift, -shift])
+    order = np.argsort(sorting_key(source, target, shift, len(positions)), kind="stable")  # uses what order there is
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    reverse = place[order - len(first)]  # a pair and its opposite stand half of the list apart, counted in a circle
+    return CandidatePairs(source[order], target[order], shift[order], reverse)
+
+
+def sorting_key(source: np.ndarray, target: np.ndarray, shift: np.ndarray, n_atoms: int) -> np.ndarray:
+    """(n_edges,) int64 in the order of source, then target, then shift."""
+    reach = int(np.abs(shift).max(initial=0))
+    key = source * n_atoms + target
+    for component in shift.T if reach else ():
+        key = key * (2 * reach + 1) + component + reach
+    return key
 
 
 def closest_pair(
@@ -54,7 +63,7 @@ def closest_pair(
 
 
 def search(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, quantities: str) -> list:
-    """The named quantities of all directed pairs within the cutoff, unordered.
+    """The named quantities of all pairs within the cutoff, each in one direction, unordered.
 
     Time, memory and, beyond MAX_BOXES, the very life of the process hang on the extent of what vesin is given: empty
     space is taken out before (one atom that flies off would suffice), and a wider search, then narrowed, has fewer
@@ -96,4 +105,4 @@ def without_gaps(
 @lru_cache(maxsize=8)
 def neighbor_list(cutoff: float) -> vesin.NeighborList:
     """One reusable search object a cutoff."""
-    return vesin.NeighborList(cutoff=cutoff, full_list=True, n_threads=1)
+    return vesin.NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
