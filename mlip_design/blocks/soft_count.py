@@ -9,6 +9,8 @@ dK/da = g K_(n+1)(a, c) + s c K_(n+1)(a, g)          dK/dc = s K_n(a, g) + (sum 
 
 So nothing of the size of all pairs is kept for them, and they have derivatives of every order in turn. sigmoid^(n) is a
 polynomial p_n of y = sigmoid(u): p_0 = y, p_(n+1) = y (1 - y) dp_n/dy. Few pairs are left to autograd, which is faster.
+Weights are rows, which multiply matrices of pairs from the left: from the right, as columns, they take eight times as
+long.
 """
 
 import torch
@@ -22,36 +24,36 @@ def soft_count(values: Tensor, weights: Tensor) -> Tensor:
     """The weight below each value of its row: values and weights (n_rows, n), dimensionless -> (n_rows, n)."""
     if values.numel() * values.shape[1] <= PAIRS_AT_ONCE:
         return (torch.sigmoid(values[:, :, None] - values[:, None, :]) * weights[:, None]).sum(2)
-    return SoftCount.apply(values, weights[:, :, None], 0).squeeze(2)
+    return SoftCount.apply(values, weights[:, None], 0).squeeze(1)
 
 
 class SoftCount(torch.autograd.Function):
-    """K_n of rows of values (n_rows, n) and several weights of each, (n_rows, n, n_weights)."""
+    """K_n of rows of values (n_rows, n) and several weights of each, (n_rows, n_weights, n)."""
 
     @staticmethod
     def forward(ctx, values: Tensor, weights: Tensor, order: int) -> Tensor:
-        """(n_rows, n, n_weights)."""
+        """(n_rows, n_weights, n)."""
         ctx.save_for_backward(values, weights)
         ctx.order = order
         n_rows = max(PAIRS_AT_ONCE // max(values.shape[1], 1) ** 2, 1)
         chunks = zip(values.split(n_rows), weights.split(n_rows), strict=True)
-        return torch.cat([kernel(row, order) @ weight for row, weight in chunks])
+        return torch.cat([weight @ kernel(row, order) for row, weight in chunks])
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        """gradient (n_rows, n, n_weights)."""
+        """gradient (n_rows, n_weights, n)."""
         values, weights = ctx.saved_tensors
         sign = (-1) ** (ctx.order + 1)
-        both = SoftCount.apply(values, torch.cat([weights, gradient], dim=2), ctx.order + 1)
-        of_weights, of_gradient = both.chunk(2, dim=2)
-        of_values = (gradient * of_weights + sign * weights * of_gradient).sum(2)
+        both = SoftCount.apply(values, torch.cat([weights, gradient], dim=1), ctx.order + 1)
+        of_weights, of_gradient = both.chunk(2, dim=1)
+        of_values = (gradient * of_weights + sign * weights * of_gradient).sum(1)
         mirrored = sign * SoftCount.apply(values, gradient, ctx.order)
-        return of_values, mirrored + gradient.sum(1, keepdim=True) if ctx.order == 0 else mirrored, None
+        return of_values, mirrored + gradient.sum(2, keepdim=True) if ctx.order == 0 else mirrored, None
 
 
 def kernel(values: Tensor, order: int) -> Tensor:
-    """sigmoid^(n) of all differences of rows of values (n_rows, n): (n_rows, n, n), by Horner's rule, in place."""
-    base = (values[:, :, None] - values[:, None, :]).sigmoid_()
+    """sigmoid^(n)(a_j - a_m) at [row, m, j] for values a (n_rows, n): (n_rows, n, n), by Horner's rule, in place."""
+    base = (values[:, None, :] - values[:, :, None]).sigmoid_()
     if order == 0:
         return base
     *lower, last = coefficients(order)
