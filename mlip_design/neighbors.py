@@ -35,10 +35,14 @@ def candidate_pairs(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cu
     first, second, shift = (found.astype(np.int64) for found in search(positions, cell, pbc, cutoff, "ijS"))
     source, target = np.concatenate([first, second]), np.concatenate([second, first])
     shift = np.concatenate([shift, -shift])
-    order = np.argsort(sorting_key(source, target, shift, len(positions)), kind="stable")  # uses what order there is
+    order = np.argsort(
+        sorting_key(source, target, shift, len(positions)), kind="stable"
+    )  # uses what order there is
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    reverse = place[order - len(first)]  # a pair and its opposite stand half of the list apart, counted in a circle
+    reverse = place[
+        order - len(first)
+    ]  # a pair and its opposite stand half of the list apart, counted in a circle
     return CandidatePairs(source[order], target[order], shift[order], reverse)
 
 

@@ -83,9 +83,10 @@ class Equivariant(nn.Module):
     def forward(self, numbers: Tensor, edges: Edges) -> Tensor:
         """numbers (n_atoms,) -> (n_atoms, n_features), dimensionless."""
         harmonics = self.harmonics(edges.displacement / edges.distance[:, None])
+        harmonics = harmonics * (self.norm * edges.weight)[:, None]
         features = self.embed_atom(numbers)[:, None]
         for layer in self.layers:
-            features = layer(features, numbers, edges, harmonics, self.norm * edges.weight)
+            features = layer(features, numbers, edges, harmonics)
         return features[:, 0]
 
 
@@ -123,14 +124,12 @@ class Interaction(nn.Module):
         n_paths = [coupling.n_paths for coupling in self.couplings]
         self.radial = RadialNetwork(n_basis, n_features, n_paths, activation)
 
-    def forward(
-        self, features: Tensor, numbers: Tensor, edges: Edges, harmonics: Tensor, weight: Tensor
-    ) -> Tensor:
+    def forward(self, features: Tensor, numbers: Tensor, edges: Edges, harmonics: Tensor) -> Tensor:
         """(n_atoms, source components, n_features) -> (n_atoms, target components, n_features).
 
-        harmonics: (n_edges, (l_max + 1)^2). weight: (n_edges,), what an edge counts in sums.
+        harmonics: (n_edges, (l_max + 1)^2), times what an edge counts in sums.
         """
-        strengths = self.radial(numbers, edges, weight)
+        strengths = self.radial(numbers, edges)
         neighbors = features.index_select(0, edges.target)
         scalars, *tensors = (
             coupling(features, neighbors, harmonics, strength, edges.source)
@@ -153,12 +152,11 @@ class RadialNetwork(nn.Module):
         self.target_species = nn.Embedding(MAX_ATOMIC_NUMBER + 1, n_features)
         self.strength = nn.Linear(n_features, sum(n_paths) * n_features)
 
-    def forward(self, numbers: Tensor, edges: Edges, weight: Tensor) -> list[Tensor]:
+    def forward(self, numbers: Tensor, edges: Edges) -> list[Tensor]:
         """For every target (n_edges, n_paths, n_features)."""
         species = self.source_species(numbers[edges.source]) + self.target_species(numbers[edges.target])
         hidden = self.activation(self.radial(edges.radial) * species)
-        strengths = self.strength(hidden) * weight[:, None]
-        parts = strengths.split([n * features for n, features in self.shapes], dim=1)
+        parts = self.strength(hidden).split([n * features for n, features in self.shapes], dim=1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
@@ -197,9 +195,36 @@ class Coupling(nn.Module):
         operator = harmonics @ self.symbols.to(harmonics.dtype).flatten(1)
         operator = operator.view(len(source), self.n_paths * self.size, neighbors.shape[1])
         coupled = (operator @ neighbors).unflatten(1, (self.n_paths, self.size)) * strength[:, :, None]
-        received = coupled.new_zeros(len(features), *coupled.shape[1:]).index_add(0, source, coupled)
+        received = sum_by_source(coupled, source, len(features))
         mixed = self.mix(received.transpose(1, 2).flatten(2))
         return mixed if self.own is None else mixed + self.keep(features[:, self.own])
+
+
+class SumBySource(torch.autograd.Function):
+    """Sums over the edges of each source; `index_add` would keep what it adds, for its shape alone."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, source: Tensor, n_atoms: int) -> Tensor:
+        """(n_edges, ...), source (n_edges,) int64 -> (n_atoms, ...)."""
+        ctx.save_for_backward(source)
+        return values.new_zeros(n_atoms, *values.shape[1:]).index_add_(0, source, values)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Every edge has the gradient of its source."""
+        return gradient.index_select(0, ctx.saved_tensors[0]), None, None
+
+
+def sum_by_source(values: Tensor, source: Tensor, n_atoms: int) -> Tensor:
+    """Sums over the edges of each source: values (n_edges, ...), source (n_edges,) int64 -> (n_atoms, ...)."""
+    if torch.compiler.is_compiling():  # which takes no second derivatives of a Function
+        return summed(values, source, n_atoms)
+    return SumBySource.apply(values, source, n_atoms)
+
+
+def summed(values: Tensor, source: Tensor, n_atoms: int) -> Tensor:
+    """The same, left to autograd."""
+    return values.new_zeros(n_atoms, *values.shape[1:]).index_add(0, source, values)
 
 
 def symbols(
