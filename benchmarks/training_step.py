@@ -1,13 +1,16 @@
 """Training step (force loss, double backward, optimizer): atoms a second, ours, MACE and NequIP on the same structures.
 
     python benchmarks/training_step.py [--models smooth_attn,equivariant,invariant] [--atoms 64,128,256,512]
-        [--million] [--mace PYTHON] [--nequip PYTHON] [--threads 2] [--device cpu] [--json FILE]
+        [--million] [--compile] [--mace PYTHON] [--nequip PYTHON] [--threads 2] [--device cpu] [--json FILE]
 
-Median of several steps after warm-up, batches made before. --million: also widened to a million parameters. Peers run
-in the environment of their PYTHON, with random weights, in float32; what they are stands in `peers/`.
+Median of several steps after warm-up, batches made before. --million: also widened to a million parameters. --compile:
+also with `compile=true`, which takes a minute or more for each model first. Peers run in the environment of their
+PYTHON, with random weights, in float32; what they are stands in `peers/`.
 """
 
 import argparse
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,29 +28,32 @@ from common import (
 )
 from hydra.utils import instantiate
 
-from mlip_design.graph import batch_structures, in_batches
+from mlip_design.compiled import CompiledPotential
+from mlip_design.graph import AtomGraph, batch_structures, in_batches
 from mlip_design.memory import keep_freed_memory
 from mlip_design.task import parameter_groups
 
 REPEATS = 15
 
 
-def ours(overrides: list[str], atoms: int, device: str) -> dict:
-    """Of one model and batch size."""
+def ours(overrides: list[str], sizes: list[int], device: str, compiled: bool) -> Iterator[dict]:
+    """Of one model, by batch size."""
     potential, config = build(overrides, device), configured(overrides)
     loss, optimizer = instantiate(config.loss), instantiate(config.optimizer)(parameter_groups(potential))
-    graph = batch_structures(next(in_batches(molecules(1000), atoms)), potential.cutoff, torch.float32).to(device)
-
+    predict = CompiledPotential(potential) if compiled else partial(potential, create_graph=True)
     weights = list(potential.parameters())
 
-    def step() -> None:
-        loss(potential(graph, create_graph=True), graph, potential.scale).backward(inputs=weights)
+    def step(graph: AtomGraph) -> None:
+        loss(predict(graph), graph, potential.scale).backward(inputs=weights)
         torch.nn.utils.clip_grad_norm_(potential.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
 
-    n_atoms = len(graph.numbers)
-    return {"parameters": parameters(potential), "atoms": n_atoms, "seconds": seconds(step, REPEATS, device)}
+    for size in sizes:
+        batch = next(in_batches(molecules(1000), size))
+        graph = batch_structures(batch, potential.cutoff, torch.float32).to(device)
+        taken = seconds(lambda graph=graph: step(graph), REPEATS, device)
+        yield {"parameters": parameters(potential), "atoms": graph.n_atoms, "seconds": taken}
 
 
 def main() -> None:
@@ -57,6 +63,7 @@ def main() -> None:
     add("--models", default="smooth_attn,equivariant,invariant")
     add("--atoms", default="64,128,256,512")
     add("--million", action="store_true")
+    add("--compile", action="store_true")
     add_peers(parser)
     add("--threads", type=int, default=2)
     add("--device", default="cpu")
@@ -69,8 +76,12 @@ def main() -> None:
     work = {name: [f"model={name}"] for name in args.models.split(",")}
     if args.million:
         work |= {f"{name}, 1M": of_a_million(name) for name in args.models.split(",")}
+    ways = {"": False, ", compiled": True} if args.compile else {"": False}
     rows = [
-        {"model": name, **ours(overrides, size, args.device)} for name, overrides in work.items() for size in sizes
+        {"model": name + way, **row}
+        for name, overrides in work.items()
+        for way, compiled in ways.items()
+        for row in ours(overrides, sizes, args.device, compiled)
     ]
     for title, times in peers(args):
         rows += [{"model": title, **row} for row in times(what="training", atoms=sizes, repeats=REPEATS)]

@@ -70,6 +70,7 @@ def train(config: DictConfig, folder: Path, last_checkpoint: Path | None) -> Res
         regularizer=instantiate(config.get("regularizer")),
         rotate=config.rotate,
         seed=config.seed,
+        compile=config.compile,
     )
     parameters = sum(parameter.numel() for parameter in task.parameters())
     results = Results(folder, OmegaConf.to_yaml(config), describe(config, data.describe(), parameters))

@@ -22,6 +22,7 @@ from mlip_design.blocks.contracts import (
     Readout,
     Repulsion,
 )
+from mlip_design.blocks.padding import slots_within_source
 from mlip_design.graph import AtomGraph
 
 MAX_ATOMIC_NUMBER = 118
@@ -192,7 +193,10 @@ class Potential(nn.Module):
         return learned + self.repulsion(numbers, edges) + self.reference_energies[numbers]
 
     def edges(self, graph: AtomGraph, positions: Tensor, strain: Tensor | None) -> Edges:
-        """The edges that neighbour selection keeps (x < 1), with weights and radial features."""
+        """The edges that neighbour selection keeps (x < 1), with weights and radial features.
+
+        positions: (n_atoms, 3), Å. strain: (n_graphs, 3, 3), dimensionless, of positions and cell; None for none.
+        """
         edge_graph = graph.graph_index[graph.source]
         lattice = (graph.shift[:, :, None] * graph.cell[edge_graph]).sum(1)
         ends = (positions.index_select(0, graph.target), positions.index_select(0, graph.source))
@@ -208,8 +212,10 @@ class Potential(nn.Module):
         renumbered[kept] = torch.arange(len(kept), device=kept.device)
         distance = distance.index_select(0, kept)
         weight, log_weight = self.envelope(reduced.index_select(0, kept))
+        source = graph.source[kept]
+        slot, n_slots = slots_within_source(source, graph.n_atoms)
         return Edges(
-            source=graph.source[kept],
+            source=source,
             target=graph.target[kept],
             reverse=renumbered[graph.reverse[kept]],
             displacement=displacement.index_select(0, kept),
@@ -217,6 +223,8 @@ class Potential(nn.Module):
             weight=weight,
             log_weight=log_weight,
             radial=self.basis(distance),
+            slot=slot,
+            n_slots=n_slots,
         )
 
 

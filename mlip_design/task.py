@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
+from mlip_design.compiled import CompiledPotential
 from mlip_design.graph import AtomGraph, random_rotations, rotated
 from mlip_design.loss import EnergyForcesLoss
 from mlip_design.metrics import EQUIVARIANCE_ERROR, split_metrics
@@ -27,8 +28,8 @@ class Task(pl.LightningModule):
     stepped every batch. splits: stage ('val', 'test') -> names of its evaluation splits, in loader order.
     model_config: plain mapping that builds the potential again; kept in every checkpoint. regularizer: (potential,
     batch, step) -> a scalar added to the loss, None for none. rotate: turn every training structure at random each time
-    it is seen. seed: of these rotations. Raises ValueError for a
-    loss on a stress that the potential does not have.
+    it is seen. seed: of these rotations. compile: train with fused operations (see `compiled`). Raises ValueError for a
+    loss on a stress that the potential does not have, and for a potential that cannot be compiled.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Task(pl.LightningModule):
         regularizer: Callable[[Potential, AtomGraph, int], Tensor] | None,
         rotate: bool,
         seed: int,
+        compile: bool,
     ):
         super().__init__()
         if loss.stress_weight and not potential.has_stress:
@@ -57,6 +59,7 @@ class Task(pl.LightningModule):
         self.regularizer = regularizer
         self.rotate = rotate
         self.seed = seed
+        self.compiled = CompiledPotential(potential) if compile else None
         self.metrics = nn.ModuleDict(
             {stage: nn.ModuleList(split_metrics(name) for name in names) for stage, names in splits.items()}
         )
@@ -65,6 +68,8 @@ class Task(pl.LightningModule):
     def forward(self, graph: AtomGraph) -> Prediction:
         """Energy and forces of a graph, ready for a loss if gradients are enabled."""
         stress = graph.stress is not None and self.loss.stress_weight > 0
+        if self.compiled and torch.is_grad_enabled():
+            return self.compiled(graph, stress)
         return self.potential(graph, stress=stress, create_graph=torch.is_grad_enabled())
 
     def training_step(self, graph: AtomGraph, batch_index: int) -> Tensor:

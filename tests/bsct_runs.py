@@ -49,7 +49,7 @@ def task_and_data(tmp_path: Path) -> tuple[Task, pl.LightningDataModule]:
     potential.calibrate(data.statistics())
     parts = {name: instantiate(config[name]) for name in ("loss", "optimizer", "schedule")}
     splits = {stage: data.names(stage) for stage in ("val", "test")}
-    parts |= {"regularizer": None, "rotate": config.rotate, "seed": config.seed}
+    parts |= {"regularizer": None} | {name: config[name] for name in ("rotate", "seed", "compile")}
     return Task(potential, splits=splits, model_config=model_arguments(config), **parts), data
 
 

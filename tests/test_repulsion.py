@@ -20,7 +20,8 @@ def pair_energy(block: torch.nn.Module, first: str, second: str, distance: torch
     along = torch.stack([distance, -distance])
     displacement = torch.stack([along, 0 * along, 0 * along], dim=1)
     ones = torch.ones(2, dtype=distance.dtype)
-    edges = Edges(ends, ends.flip(0), ends.flip(0), displacement, along.abs(), ones, 0 * ones, ones[:, None])
+    radial = ones[:, None]
+    edges = Edges(ends, *[ends.flip(0)] * 2, displacement, along.abs(), ones, 0 * ones, radial, 0 * ends, 1)
     return block.to(distance.dtype)(numbers, edges).sum()
 
 

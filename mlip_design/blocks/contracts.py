@@ -37,6 +37,10 @@ class Edges(NamedTuple):
     """(n_edges,), ln(weight), dimensionless, finite."""
     radial: Tensor
     """(n_edges, n_basis), dimensionless, radial basis of `distance`, not yet weighted."""
+    slot: Tensor
+    """(n_edges,) int64, place of the edge among those of its source, from 0."""
+    n_slots: int
+    """The largest number of edges of any source."""
 
 
 class NeighborSelection(Protocol):

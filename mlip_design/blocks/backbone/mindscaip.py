@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mlip_design.blocks.contracts import Edges
 from mlip_design.blocks.norm import rms_norm
-from mlip_design.blocks.padding import pad, slots_within_source
+from mlip_design.blocks.padding import pad
 
 MAX_ATOMIC_NUMBER = 118
 
@@ -64,7 +64,7 @@ class Mindscaip(nn.Module):
         tokens = pad(self.embed_edge(numbers, edges), rows, n_rows).view(len(numbers), -1, self.n_features)
         tokens = torch.cat([atoms[:, None], tokens[:, 1:]], dim=1)
         for layer in self.layers[:-1]:
-            tokens = Permute.apply(layer(tokens, layout), layout.opposite)
+            tokens = permute(layer(tokens, layout), layout.opposite)
         return rms_norm(self.layers[-1](tokens, layout, n_read=1)[:, 0], self.norm_eps)
 
 
@@ -85,10 +85,9 @@ class TokenLayout(NamedTuple):
 
 def token_layout(edges: Edges, n_atoms: int, l_max: int) -> TokenLayout:
     """Lay the edges out by centre and compute what every layer needs of their geometry."""
-    slots, width = slots_within_source(edges.source, n_atoms)
-    n_tokens = width + 1
+    n_tokens = edges.n_slots + 1
     n_rows = n_atoms * n_tokens
-    rows = edges.source * n_tokens + 1 + slots
+    rows = edges.source * n_tokens + 1 + edges.slot
     opposite = torch.arange(n_rows, device=rows.device).index_copy(0, rows, rows[edges.reverse])
     self_column = edges.weight.new_ones(n_atoms, 1)
     weight = pad(edges.weight, rows, n_rows).view(n_atoms, n_tokens)
@@ -169,22 +168,35 @@ class Layer(nn.Module):
         """
         geometry = (layout.weight, layout.log_weight, layout.legendre)
         tokens = tokens + self.by_source(rms_norm(tokens, self.norm_eps), *geometry)
-        tokens = Permute.apply(tokens, layout.opposite)
+        tokens = permute(tokens, layout.opposite)
         normed = rms_norm(tokens, self.norm_eps)
         read = tokens[:, :n_read] + self.by_destination(normed, *geometry, n_queries=n_read)
-        return read + self.feed_forward(rms_norm(read, self.norm_eps))
+        rows = read.flatten(0, 1)  # a network of matrices, whose sizes torch.compile can leave open
+        return (rows + self.feed_forward(rms_norm(rows, self.norm_eps))).view_as(read)
 
 
 class Permute(torch.autograd.Function):
-    """Re-index tokens by a permutation that is its own inverse: the gradient is the same gather, not a scatter."""
+    """Use `permute`. The permutation is its own inverse: the gradient is the same gather, not a scatter."""
 
     @staticmethod
     def forward(ctx, tokens: Tensor, opposite: Tensor) -> Tensor:
         """tokens (n_atoms, n_tokens, n_features), opposite (n_atoms * n_tokens,) -> permuted tokens."""
         ctx.save_for_backward(opposite)
-        return tokens.flatten(0, 1).index_select(0, opposite).view_as(tokens)
+        return permuted(tokens, opposite)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         """The permutation is its own transpose."""
         return Permute.apply(gradient, ctx.saved_tensors[0]), None
+
+
+def permute(tokens: Tensor, opposite: Tensor) -> Tensor:
+    """Re-index tokens (n_atoms, n_tokens, n_features) by `TokenLayout.opposite`."""
+    if torch.compiler.is_compiling():  # which takes no second derivatives of a Function
+        return permuted(tokens, opposite)
+    return Permute.apply(tokens, opposite)
+
+
+def permuted(tokens: Tensor, opposite: Tensor) -> Tensor:
+    """The same, left to autograd."""
+    return tokens.flatten(0, 1).index_select(0, opposite).view_as(tokens)
