@@ -36,8 +36,11 @@ class SoftCount(torch.autograd.Function):
         ctx.save_for_backward(values, weights)
         ctx.order = order
         n_rows = max(PAIRS_AT_ONCE // max(values.shape[1], 1) ** 2, 1)
-        chunks = zip(values.split(n_rows), weights.split(n_rows), strict=True)
-        return torch.cat([weight @ kernel(row, order) for row, weight in chunks])
+        counts = torch.empty_like(weights)
+        chunks = (tensor.split(n_rows) for tensor in (values, weights, counts))
+        for row, weight, count in zip(*chunks, strict=True):
+            torch.bmm(weight, kernel(row, order), out=count)
+        return counts
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
