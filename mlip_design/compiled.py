@@ -40,14 +40,15 @@ class CompiledPotential:
             raise ValueError(f"compile: true needs a C++ compiler, and {compiler!r} is not found (set CXX)")
         self.potential = potential
         self.energies_and_slopes = torch.compile(self._energies_and_slopes, dynamic=True, fullgraph=True)
-        self.is_checked = False
+        self.is_compiled = False
 
     def __call__(self, graph: AtomGraph, stress: bool = False) -> Prediction:
         """Energies, forces and, if asked for, stresses of a graph. Raises RuntimeError: see `check`."""
-        if not self.is_checked:
+        was_compiled = self.is_compiled
+        prediction = self.predict(graph, stress)
+        if self.is_compiled and not was_compiled:
             self.check(graph)
-            self.is_checked = True
-        return self.predict(graph, stress)
+        return prediction
 
     def predict(self, graph: AtomGraph, stress: bool = False) -> Prediction:
         """The same, unchecked."""
@@ -59,6 +60,7 @@ class CompiledPotential:
         moving = [name for name in FLOATS if getattr(edges, name).requires_grad]
         fixed = edges._replace(**{name: getattr(edges, name).detach() for name in moving})
         energies, slopes = self.energies_and_slopes(graph.numbers, fixed)
+        self.is_compiled = True
         gradients = torch.autograd.grad(
             [getattr(edges, name) for name in moving],
             [positions, strain] if stress else [positions],

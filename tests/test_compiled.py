@@ -83,8 +83,12 @@ def test_atoms_without_neighbours_need_no_compiling(traced):
 def test_a_block_whose_second_derivatives_get_lost_is_found_out(traced, monkeypatch):
     monkeypatch.setattr(mindscaip, "permute", mindscaip.Permute.apply)
     compiled = CompiledPotential(trainable(backbone="mindscaip"))
+    alone, together = (
+        batch_structures(some, compiled.potential.cutoff, torch.float64) for some in ([isolated()], BATCHES[0])
+    )
+    compiled(alone)
     with pytest.raises(RuntimeError, match=r"off by .*%; does a block use torch\.autograd\.Function"):
-        compiled(batch_structures(BATCHES[0], compiled.potential.cutoff, torch.float64))
+        compiled(together)
 
 
 def test_what_cannot_be_compiled_is_refused(monkeypatch):
