@@ -22,7 +22,9 @@ N_FEATURES = 3 * len(CENTRES) + 4
 def fingerprint(structure: Structure) -> np.ndarray:
     """(N_FEATURES,) float64; changes smoothly with the positions, zero at no neighbours."""
     weight = np.sqrt(structure.numbers) / 3
-    source, target, distance = search(structure.positions, structure.cell, structure.pbc, CUTOFF, "ijd")
+    first, second, distance = search(structure.positions, structure.cell, structure.pbc, CUTOFF, "ijd")
+    source, target = np.concatenate([first, second]), np.concatenate([second, first])
+    distance = np.concatenate([distance, distance])
     shells = np.exp(-np.square((distance[:, None] - CENTRES) / WIDTH))
     shells *= (weight[target] * (0.5 + 0.5 * np.cos(np.pi * distance / CUTOFF)))[:, None]
     shape = (len(weight), len(CENTRES))
