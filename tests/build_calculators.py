@@ -1,12 +1,13 @@
-"""Levels of theory for tests of building scans: EMT that fails, errs, remembers, takes its time or dies."""
+"""Levels of theory for tests of building scans: EMT that fails, errs, remembers, can be held or dies."""
 
 import hashlib
 import os
-import time
+from pathlib import Path
 from typing import ClassVar
 
 from ase.calculators.calculator import CalculationFailed
 from ase.calculators.emt import EMT
+from held import note
 
 
 class Failing(EMT):
@@ -44,17 +45,11 @@ class Remembering(EMT):
         self.n_before += 1
 
 
-class Slow(EMT):
-    """Writes its process and what it sees to calls.log in the working directory, then takes `seconds`."""
-
-    def __init__(self, seconds: float):
-        super().__init__()
-        self.seconds = seconds
+class Held(EMT):
+    """Writes its process and what it sees to calls.log in the working directory, see `held`."""
 
     def calculate(self, atoms, *arguments):
-        with open("calls.log", "a") as log:
-            log.write(f"{os.getpid()} {hashlib.sha256(atoms.positions.tobytes()).hexdigest()}\n")
-        time.sleep(self.seconds)
+        note(Path("calls.log"), f"{os.getpid()} {hashlib.sha256(atoms.positions.tobytes()).hexdigest()}")
         super().calculate(atoms, *arguments)
 
 

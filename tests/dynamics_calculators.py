@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+from held import note
 
 DEPTH, STEEPNESS, LENGTH = 2.0, 2.0, 1.2
 """eV, 1/Å, Å."""
@@ -81,7 +82,7 @@ class Failing(Morse):
 
 
 class Slow(Morse):
-    """Writes a line to `folder`/log for everything it computes, then takes `seconds`."""
+    """Writes a line to `folder`/log for everything it computes, see `held`, then takes `seconds`."""
 
     def __init__(self, folder: str, seconds: float = 0.0):
         super().__init__()
@@ -89,8 +90,7 @@ class Slow(Morse):
 
     def calculate(self, *arguments):
         """See ASE."""
-        with open(self.log, "a") as log:
-            log.write(f"{os.getpid()}\n")
+        note(self.log, f"{os.getpid()}")
         time.sleep(self.seconds)
         super().calculate(*arguments)
 

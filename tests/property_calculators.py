@@ -1,7 +1,6 @@
-"""Models for the tests of properties: springs with known constants, EMT that is slow, wrong, or fails."""
+"""Models for the tests of properties: springs with known constants, EMT that can be held, is wrong, or fails."""
 
 import os
-import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +9,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 from ase.calculators.emt import EMT
 from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
+from held import note
 
 SPACING = 2.5
 """Å, between neighbours of a crystal of springs."""
@@ -72,15 +72,13 @@ class Failing(EMT):
         super().calculate(atoms, *arguments)
 
 
-class Slow(EMT):
-    """Writes a line to `folder`/calls.log for everything it computes, then takes `seconds`."""
+class Held(EMT):
+    """Writes a line to `folder`/calls.log for everything it computes, see `held`."""
 
-    def __init__(self, folder: str, seconds: float = 0.0):
+    def __init__(self, folder: str):
         super().__init__()
-        self.log, self.seconds = Path(folder) / "calls.log", seconds
+        self.log = Path(folder) / "calls.log"
 
     def calculate(self, atoms, *arguments):
-        with open(self.log, "a") as log:
-            log.write(f"{os.getpid()} {atoms.symbols}\n")
-        time.sleep(self.seconds)
+        note(self.log, f"{os.getpid()} {atoms.symbols}")
         super().calculate(atoms, *arguments)

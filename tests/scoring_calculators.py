@@ -8,6 +8,7 @@ from subprocess import CalledProcessError
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
 from ase.calculators.morse import MorsePotential
+from held import note
 
 
 class Morse(MorsePotential):
@@ -47,16 +48,15 @@ class Failing(Morse):
             self.results[name] = values + (0 if np.ndim(values) else self.results[name])
 
 
-class Slow(Morse):
-    """Writes a line to `folder`/log for everything it computes, then takes `seconds`."""
+class Held(Morse):
+    """Writes a line to `folder`/log for everything it computes, see `held`, then takes `seconds`."""
 
     def __init__(self, folder: str, seconds: float = 0.0):
         super().__init__()
         self.log, self.seconds = Path(folder) / "log", seconds
 
     def calculate(self, atoms, *arguments):
-        with open(self.log, "a") as log:
-            log.write(f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')}\n")
+        note(self.log, f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')}")
         time.sleep(self.seconds)
         super().calculate(atoms, *arguments)
 

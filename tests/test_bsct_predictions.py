@@ -46,8 +46,8 @@ def data(scans, tmp_path_factory) -> Path:
     return tiny_run.write_scans(scans, tmp_path_factory.mktemp("data") / "scans")
 
 
-def slow(folder: Path, seconds: float = 0.0) -> Model:
-    return Model("scoring_calculators:Slow", (f"folder={folder}", f"seconds={seconds}"))
+def logging(folder: Path, seconds: float = 0.0) -> Model:
+    return Model("scoring_calculators:Held", (f"folder={folder}", f"seconds={seconds}"))
 
 
 def failing(**arguments) -> Model:
@@ -62,7 +62,7 @@ def same(one, other) -> bool:
 
 
 def test_the_second_time_nothing_is_computed(scans, tmp_path):
-    model = slow(tmp_path)
+    model = logging(tmp_path)
     first, second = predict(model, scans), predict(model, scans)
     assert len((tmp_path / "log").read_text().splitlines()) == 100
     assert (first.n_known, second.n_known) == (0, 100)
@@ -70,13 +70,13 @@ def test_the_second_time_nothing_is_computed(scans, tmp_path):
 
 
 def test_a_part_is_known_from_the_whole(scans, tmp_path):
-    model = slow(tmp_path)
+    model = logging(tmp_path)
     predict(model, scans)
     assert predict(model, scans[1:3]).n_known == 40
 
 
 def test_other_positions_are_computed(scans, tmp_path):
-    model = slow(tmp_path)
+    model = logging(tmp_path)
     predict(model, scans[:1])
     moved = tiny_run.every(scans[0], 1)
     moved.positions[13, 0, 0] += 1e-12
@@ -101,7 +101,7 @@ def test_a_checkpoint_trained_further_is_another_model(scans, tmp_path):
 
 @pytest.mark.parametrize("junk", [b"", b"PK\x03\x04 junk"])
 def test_a_damaged_file_is_computed_again(scans, tmp_path, cache, junk):
-    model = slow(tmp_path)
+    model = logging(tmp_path)
     first = predict(model, scans[:1])
     damaged, *_ = cache.glob("*/*.npz")
     damaged.write_bytes(junk)
@@ -113,16 +113,16 @@ def test_a_damaged_file_is_computed_again(scans, tmp_path, cache, junk):
 def test_a_cache_that_cannot_be_written(scans, tmp_path, cache):
     cache.parent.write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="the cache cannot be written") as caught:
-        assert predict(slow(tmp_path), scans).n_known == 0
+        assert predict(logging(tmp_path), scans).n_known == 0
     assert len(caught) == 1
 
 
 def test_processes_change_nothing(scans, tmp_path, monkeypatch):
     monkeypatch.setenv("MLIP_DESIGN_CACHE", str(tmp_path / "one"))
-    one = predict(slow(tmp_path, 0.02), scans)
+    one = predict(logging(tmp_path, 0.02), scans)
     monkeypatch.setenv("MLIP_DESIGN_CACHE", str(tmp_path / "two"))
     (tmp_path / "log").unlink()
-    two = predict(slow(tmp_path, 0.02), scans, workers=2)
+    two = predict(logging(tmp_path, 0.02), scans, workers=2)
     calls = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
     assert len({process for process, _ in calls}) == 2
     assert str(os.getpid()) not in {process for process, _ in calls}
@@ -141,8 +141,9 @@ def test_a_process_that_dies_is_one_line(data, capsys):
 
 def test_killed_and_taken_up_again(data, tmp_path, cache):
     """kill -9 in the middle: what was computed is not again, and the result is that of a run without a kill."""
-    arguments = ["bsct", "scoring_calculators:Slow", "--data", str(data), "--out", str(tmp_path / "out")]
-    arguments += ["--calculator-args", f"folder={tmp_path}", "seconds=0.02"]
+    arguments = ["bsct", "scoring_calculators:Held", "--data", str(data), "--out", str(tmp_path / "out")]
+    arguments += ["--calculator-args", f"folder={tmp_path}", "--workers", "2"]
+    (tmp_path / "hold").write_text("60")
     command = [sys.executable, "-m", "mlip_design", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -151,6 +152,7 @@ def test_killed_and_taken_up_again(data, tmp_path, cache):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    (tmp_path / "hold").unlink()
     assert not (tmp_path / "out").exists()
     log = tmp_path / "log"
     computed = len(log.read_text().splitlines())

@@ -21,7 +21,7 @@ from test_build_scans import EMT_NAME, QUICK, write
 from mlip_design.bsct import load_scans
 from mlip_design.cli import main
 
-SLOW = ["--calculator", "build_calculators:Slow", "--calculator-args", "seconds=0.02", "--bonds", "all"]
+HELD = ["--calculator", "build_calculators:Held", "--bonds", "all"]
 TESTS = str(ROOT / "tests")
 
 
@@ -99,7 +99,7 @@ def test_a_mistake_of_the_calculator_is_a_reason(tmp_path, capsys, relaxed, reas
 
 def command_line(folder: Path, structures: str, *arguments: str) -> subprocess.Popen:
     """A build in the folder "out" by a process of its own, whose calculator writes calls.log; both in `folder`."""
-    command = [sys.executable, "-m", "mlip_design", "build-scans", "--structures", structures, *SLOW, *QUICK]
+    command = [sys.executable, "-m", "mlip_design", "build-scans", "--structures", structures, *HELD, *QUICK]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     options = {"env": environment, **pipes, "preexec_fn": heed_interrupts, "cwd": folder}
@@ -138,34 +138,37 @@ def test_a_killed_build_goes_on_and_neither_loses_nor_repeats(tmp_path, monkeypa
     killed, fresh = tmp_path / "killed", tmp_path / "fresh"
     killed.mkdir()
     fresh.mkdir()
+    (killed / "hold").write_text("14")
     process = command_line(killed, structures, "--workers", "2")
-    wait_for(lambda: calls(killed)[0].total() >= 12)
-    assert main(["build-scans", "--structures", structures, "--out", str(killed / "out"), *SLOW, *QUICK]) == 2
+    wait_for(lambda: calls(killed)[0].total() == 16)
+    assert main(["build-scans", "--structures", structures, "--out", str(killed / "out"), *HELD, *QUICK]) == 2
     assert "another build is at work" in capsys.readouterr().err
     process.kill()
     process.wait()
+    (killed / "hold").unlink()
     workers = calls(killed)[1]
     assert len(workers) == 2
     wait_for(lambda: not any(map(alive, workers)))
     assert sum(name.endswith(".xyz") for name in contents(killed / "out")) >= 10
 
     monkeypatch.chdir(killed)
-    status, record = build(killed / "out", structures, *SLOW, *QUICK)
+    status, record = build(killed / "out", structures, *HELD, *QUICK)
     assert status == 0
     monkeypatch.chdir(fresh)
-    assert build(fresh / "out", structures, *SLOW, *QUICK) == (0, record)
+    assert build(fresh / "out", structures, *HELD, *QUICK) == (0, record)
     assert contents(killed / "out") == contents(fresh / "out")
     assert len(load_scans(killed / "out")) == len(record["systems"]) == 7
     seen, expected = calls(killed)[0], calls(fresh)[0]
     assert seen.keys() == expected.keys()
     assert 0 <= seen.total() - expected.total() <= len(workers)  # what was being computed at the kill
 
-    assert build(fresh / "out", structures, *SLOW, *QUICK) == (0, record)  # finished: nothing is computed
+    assert build(fresh / "out", structures, *HELD, *QUICK) == (0, record)  # finished: nothing is computed
     assert calls(fresh)[0].total() == expected.total() == 2 + 7 * 8
 
 
 def test_ctrl_c_ends_all_processes(tmp_path):
-    process = command_line(tmp_path, write(tmp_path / "one.xyz", "CH3CH2OH"))
+    (tmp_path / "hold").write_text("40")
+    process = command_line(tmp_path, write(tmp_path / "one.xyz", "CH3CH2OH"), "--workers", "2")
     wait_for(lambda: len(list(tmp_path.glob("out/*-*/*/partition.npz"))) >= 2)
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate(timeout=20)

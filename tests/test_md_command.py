@@ -125,27 +125,30 @@ def test_killed_at_any_time_it_goes_on_to_the_same_end(molecules, tmp_path):
     words = ["--ensemble", "langevin", "--steps", "120"]
     words += ["--calculator-args", f"folder={tmp_path}", "seconds=0.003"]
 
-    def run(out: str, kill: bool) -> int:
+    def run(out: str, last: int | None = None) -> int:
+        """Exit status; with `last`, killed before the calculation after this line of the log ends."""
+        hold = tmp_path / "hold"
+        hold.unlink(missing_ok=True) if last is None else hold.write_text(str(last))
         process = CONTEXT.Process(target=saving_often, args=(molecules, tmp_path / out, words))
         process.start()
         state = tmp_path / out / "state" / "state_0000.npz"
         before = state.stat().st_mtime_ns if state.exists() else 0
-        while kill and process.exitcode is None and not (state.exists() and state.stat().st_mtime_ns != before):
+        while last and process.exitcode is None and not (state.exists() and state.stat().st_mtime_ns != before):
             time.sleep(0.005)
-        if kill:
+        if last:
             time.sleep(0.1)
             process.kill()
         process.join(100)
         return process.exitcode
 
-    assert [run("killed", kill=True), run("killed", kill=True), run("killed", kill=False)] == [-9, -9, 0]
+    assert [run("killed", last=200), run("killed", last=300), run("killed")] == [-9, -9, 0]
     (tmp_path / "log").unlink()
-    assert run("whole", kill=False) == 0
+    assert run("whole") == 0
     assert result(tmp_path / "killed") == result(tmp_path / "whole")
     for path in sorted((tmp_path / "whole" / "trajectories").iterdir()):
         assert (tmp_path / "killed" / "trajectories" / path.name).read_bytes() == path.read_bytes()
     count = len((tmp_path / "log").read_text().splitlines())
-    assert run("whole", kill=False) == 0  # everything is known
+    assert run("whole") == 0  # everything is known
     assert len((tmp_path / "log").read_text().splitlines()) == count
 
 

@@ -92,16 +92,17 @@ def test_without_phonopy_only_phonons_are_refused(files, monkeypatch, capsys):
 
 
 def computed() -> Counter:
-    """How often a slow calculator has seen a formula."""
+    """How often a held calculator has seen a formula."""
     log = Path("calls.log")
     return Counter(line.split()[1] for line in log.read_text().splitlines()) if log.exists() else Counter()
 
 
 def test_a_killed_run_goes_on_where_it_was(files):
     arguments = ["--properties", "relax", "--calculator-args", "folder=."]
-    slow = ["properties", "property_calculators:Slow", "--structures", "molecules.xyz", "--reference", EMT_NAME]
+    held = ["properties", "property_calculators:Held", "--structures", "molecules.xyz", "--reference", EMT_NAME]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}"}
-    command = [sys.executable, "-m", "mlip_design", *slow, *arguments, "seconds=0.2"]
+    command = [sys.executable, "-m", "mlip_design", *held, *arguments]
+    Path("hold").write_text("N2")
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     start = time.monotonic()
     while not computed()["N2"]:
@@ -109,9 +110,10 @@ def test_a_killed_run_goes_on_where_it_was(files):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    Path("hold").unlink()
     water = computed()["OH2"]
     assert water
-    status, facts = run(*arguments, "seconds=0.2", structures=["molecules.xyz"], model="property_calculators:Slow")
+    status, facts = run(*arguments, structures=["molecules.xyz"], model="property_calculators:Held")
     assert status == 0 and facts["from_cache"] == 1 and facts["counts"]["done"] == 2
     assert computed()["OH2"] == water
 
