@@ -1,4 +1,4 @@
-"""Files that are either whole or as they were before."""
+"""Files that are either whole or as they were before, and where those are kept that may be made again."""
 
 import os
 import uuid
@@ -27,3 +27,8 @@ def replacing(path: str | Path, mode: str = "w", shared: bool = False) -> Iterat
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """`$MLIP_DESIGN_CACHE`, else `~/.cache/mlip_design`; whatever is in it may be deleted at any time."""
+    return Path(os.environ.get("MLIP_DESIGN_CACHE") or Path("~/.cache/mlip_design").expanduser())

@@ -8,8 +8,9 @@ import warnings
 
 import numpy as np
 
-from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays
+from mlip_design.bsct.storage import load_arrays, save_arrays
 from mlip_design.evaluator import Predictions, digest
+from mlip_design.files import cache_folder
 
 
 class PredictionCache:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from mlip_design.bsct.layout import SystemFiles
 from mlip_design.bsct.packing import pack, unpack
 from mlip_design.bsct.scan import Scan
-from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays
-from mlip_design.files import replacing
+from mlip_design.bsct.storage import load_arrays, save_arrays
+from mlip_design.files import cache_folder, replacing
 
 FORMAT = b"scans 3"
 """Changes with the meaning of what is stored."""

@@ -1,17 +1,11 @@
 """Files of arrays that are either whole or not there, and where those live that can be made again."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from mlip_design.files import replacing
-
-
-def cache_folder() -> Path:
-    """`$MLIP_DESIGN_CACHE`, else `~/.cache/mlip_design`; whatever is in it may be deleted at any time."""
-    return Path(os.environ.get("MLIP_DESIGN_CACHE") or Path("~/.cache/mlip_design").expanduser())
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlip_design.bsct.storage import cache_folder, load_arrays, save_arrays
+from mlip_design.bsct.storage import load_arrays, save_arrays
 from mlip_design.data.formats.contract import Entry
 from mlip_design.evaluator import Evaluator, Predictions, digest
+from mlip_design.files import cache_folder
 from mlip_design.potential import UnknownElementError
 from mlip_design.structures import Structure
 

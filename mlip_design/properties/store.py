@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mlip_design.bsct.result import finite
-from mlip_design.bsct.storage import cache_folder
 from mlip_design.evaluator import digest
-from mlip_design.files import replacing
+from mlip_design.files import cache_folder, replacing
 from mlip_design.properties.case import Case
 
 PACKAGES = ("ase", "numpy", "phonopy", "scipy")

@@ -7,6 +7,7 @@ Values are multiplied by w, so that a token that fades has faded from the sum as
 from torch import Tensor
 
 from mlip_design.blocks.attention.temperature import TemperatureAttention
+from mlip_design.blocks.fused_attention import Parts
 from mlip_design.blocks.norm import rms_norm
 
 
@@ -15,6 +16,8 @@ class SmoothAttention(TemperatureAttention):
 
     norm_eps: added to the mean square of queries and keys before its root divides them.
     """
+
+    fused = Parts(normalized=True, weighted=True)
 
     def __init__(
         self, n_features: int, n_heads: int, l_max: int, tau: float, floor: float | None, norm_eps: float

@@ -9,7 +9,8 @@ proportional to its envelope, so a token that leaves (w -> 0) has lost all influ
 keeps every row finite. Large logits make the softmax switch abruptly between tokens: see `temperature` and `smooth`.
 
 Others build on this: they exchange what queries and keys are (`normalize`, `temper`), what a logit is (`logits`), what
-part of a value a token takes (`shares`), and what a value is (`weigh`).
+part of a value a token takes (`shares`), and what a value is (`weigh`). A class whose formula the fused kernel has,
+too, says so in a `fused` of its own; what inherits and exchanges a part is computed as written here.
 """
 
 import math
@@ -17,11 +18,15 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mlip_design.blocks.fused import can_fuse, fused
+from mlip_design.blocks.fused_attention import SOURCE, AttentionKernel, Parts
+
 
 class SoftmaxAttention(nn.Module):
     """n_features: channels in and out. n_heads: heads, a multiple of l_max + 1. l_max: highest Legendre order."""
 
     continuity_order = math.inf
+    fused = Parts(normalized=False, weighted=False)
 
     def __init__(self, n_features: int, n_heads: int, l_max: int):
         super().__init__()
@@ -41,13 +46,32 @@ class SoftmaxAttention(nn.Module):
         self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor, n_queries: int | None = None
     ) -> Tensor:
         """Shapes as in `contracts.Attention`; returns (n_atoms, n_queries, n_features)."""
-        key, value = self.project_key_value(tokens).chunk(2, dim=-1)
-        query = self.temper(self.normalize(self.heads(self.project_query(tokens[:, :n_queries]))))
+        query, key_value = self.project_query(tokens[:, :n_queries]), self.project_key_value(tokens)
+        given = (query, key_value, weight, log_weight, legendre)
+        kernel = self.kernel() if not self.training and can_fuse(SOURCE, tokens) else None
+        return self.project_out(self.mix(*given) if kernel is None else fused(kernel, self.mix, *given))
+
+    def kernel(self) -> AttentionKernel | None:
+        """The kernel that computes this formula; None where there is none, or a parameter that it does not know."""
+        parts = vars(type(self)).get("fused")
+        if parts is None or any(True for _ in self.parameters(recurse=False)):
+            return None
+        norm_eps = self.norm_eps if parts.normalized else None
+        return AttentionKernel(self.n_heads, self.n_heads // self.repeats, self.scale, norm_eps, parts.weighted)
+
+    def mix(
+        self, query: Tensor, key_value: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor
+    ) -> Tensor:
+        """Values of the tokens mixed for each query, (n_atoms, n_queries, n_features), dimensionless.
+
+        query: (n_atoms, n_queries, n_features); key_value: (n_atoms, n_tokens, 2 n_features), both as projected.
+        """
+        key, value = key_value.chunk(2, dim=-1)
+        query = self.temper(self.normalize(self.heads(query)))
         key, value = self.normalize(self.heads(key)), self.heads(self.weigh(value, weight))
         query, key, value = (vectors.transpose(1, 2) for vectors in (query, key, value))
-        shares = self.shares(query, key, weight, log_weight, legendre[..., :n_queries])
-        mixed = shares.transpose(-1, -2) @ value
-        return self.project_out(mixed.transpose(1, 2).flatten(2))
+        shares = self.shares(query, key, weight, log_weight, legendre[..., : query.shape[2]])
+        return (shares.transpose(-1, -2) @ value).transpose(1, 2).flatten(2)
 
     def shares(self, query: Tensor, key: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:
         """What part of the value of every token each query takes: (n_atoms, n_heads, n_tokens, n_queries).

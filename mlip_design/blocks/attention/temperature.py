@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mlip_design.blocks.attention.softmax import SoftmaxAttention
+from mlip_design.blocks.fused_attention import Parts
 
 
 class TemperatureAttention(SoftmaxAttention):
@@ -15,6 +16,8 @@ class TemperatureAttention(SoftmaxAttention):
 
     floor: below tau; tau then is where training starts, and never falls to the floor. None: tau is fixed.
     """
+
+    fused = Parts(normalized=False, weighted=False)
 
     def __init__(self, n_features: int, n_heads: int, l_max: int, tau: float, floor: float | None):
         super().__init__(n_features, n_heads, l_max)

@@ -1,0 +1,206 @@
+"""Fused kernels: values and derivatives of the formula in torch, which the same block computes while it trains."""
+
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import torch
+from attention_tokens import L_MAX, Tokens, attention, centres
+from conftest import ROOT, blocks_of, build_block
+
+from mlip_design.blocks.attention.smooth import SmoothAttention
+from mlip_design.blocks.fused import library
+from mlip_design.blocks.fused_attention import SOURCE, Parts
+from mlip_design.native import compiled
+
+FUSED = [name for name in blocks_of("attention") if "fused" in vars(type(attention(name)))]
+SIZES = [(3, 5), (2, 0), (40, 7), (1, 8), (5, 30)]
+fused_attentions = pytest.mark.parametrize("name", FUSED)
+
+
+def padded(n_atoms: int, n_edges: int, seed: int = 0) -> Tokens:
+    """Centres of which every second has only half of the edges."""
+    given = centres(n_atoms, n_edges, seed)
+    given.weight[::2, 1 + n_edges // 2 :] = 0
+    given.log_weight[::2, 1 + n_edges // 2 :] = -np.inf
+    return given
+
+
+def learnt(block, given: Tokens, n_queries: int | None = None) -> list[torch.Tensor]:
+    """Mixed tokens where there are any, and derivatives of a sum by all tensors."""
+    given = [value.clone().requires_grad_() for value in given]
+    real = (given[1].detach() > 0)[:, :n_queries, None]
+    mixed = block(*given, n_queries=n_queries) * real
+    slopes = torch.autograd.grad(mixed.sin().sum(), given, materialize_grads=True)
+    return [mixed.detach(), *(slope.nan_to_num() for slope in slopes)]
+
+
+def test_a_kernel_is_compiled_here():
+    assert FUSED == ["smooth", "softmax", "temperature"]
+    assert library(SOURCE, torch.float32) and library(SOURCE, torch.float64)
+
+
+@fused_attentions
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-13), (torch.float32, 2e-5)], ids=str)
+@pytest.mark.parametrize("n_queries", [None, 1])
+def test_values_and_derivatives_are_those_of_the_formula(name, dtype, tolerance, n_queries):
+    block = attention(name).to(dtype)
+    for size in SIZES:
+        given = Tokens(*(value.to(dtype) for value in padded(*size)))
+        expected = learnt(block.train(), given, n_queries)
+        for found, value in zip(learnt(block.eval(), given, n_queries), expected, strict=True):
+            torch.testing.assert_close(found, value, rtol=0, atol=tolerance * float(value.abs().max() + 1))
+
+
+@pytest.mark.parametrize("n_heads, n_features", [(4, 24), (8, 24), (4, 68), (12, 12)])
+def test_any_number_of_channels(n_heads, n_features):
+    block = build_block("attention", "smooth", n_features=n_features, n_heads=n_heads, l_max=L_MAX)
+    block.requires_grad_(False)
+    given = padded(6, 9)
+    given = given._replace(tokens=given.tokens.repeat(1, 1, 3)[..., :n_features].contiguous())
+    for found, value in zip(learnt(block.eval(), given), learnt(block.train(), given), strict=True):
+        torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12)
+
+
+@fused_attentions
+def test_first_and_second_derivatives_agree_with_finite_differences(name):
+    block, given = attention(name).eval(), centres(n_atoms=1, n_edges=2)
+
+    def of(tokens, log_weight):
+        spread = tokens[..., None].expand_as(given.tokens)
+        return block(spread, log_weight.exp(), log_weight, given.legendre).sum(-1)
+
+    inputs = (given.tokens[..., 0].clone().requires_grad_(), given.log_weight.clone().requires_grad_())
+    assert torch.autograd.gradcheck(of, inputs)
+    assert torch.autograd.gradgradcheck(of, inputs)
+
+
+def test_second_derivatives_where_a_tensor_is_made_of_another():
+    """Each path from the input counts once, though all of them end in the kernel."""
+    block, given = attention("smooth"), centres(n_atoms=2, n_edges=3)
+
+    def curvature() -> torch.Tensor:
+        log_weight = given.log_weight.clone().requires_grad_()
+        tokens = given.tokens * log_weight[..., None].cos()
+        energy = block(tokens, log_weight.exp(), log_weight, given.legendre).sin().sum()
+        (slope,) = torch.autograd.grad(energy, log_weight, create_graph=True)
+        return torch.autograd.grad(slope.sin().sum(), log_weight)[0]
+
+    block.train()
+    expected = curvature()
+    block.eval()
+    torch.testing.assert_close(curvature(), expected, rtol=1e-11, atol=1e-12)
+
+
+def test_number_of_threads_changes_nothing():
+    block, given = attention("smooth").eval(), padded(200, 9)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = learnt(block, given)
+        torch.set_num_threads(3)
+        three = learnt(block, given)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(one, three, strict=True))
+
+
+@fused_attentions
+def test_what_is_not_a_number_stays_with_its_centre_and_is_seen_there(name):
+    block, given = attention(name).eval(), centres(n_atoms=3)
+    expected = learnt(block, given)
+    for part in range(4):
+        spoiled = Tokens(*(value.clone() for value in given))
+        spoiled[part][1] = np.nan
+        mixed = block(*spoiled)
+        if part != 1 or type(block).fused.weighted:
+            assert mixed[1].isnan().all()
+        torch.testing.assert_close(mixed[[0, 2]], expected[0][[0, 2]], rtol=0, atol=0)
+
+
+@fused_attentions
+@pytest.mark.parametrize("log_weight", [-1e3, -90.0, -np.inf])
+def test_faded_tokens_between_others(name, log_weight):
+    """Shares that underflow are 0, as in torch."""
+    block, given = attention(name).float(), centres()
+    given.weight[:, 2], given.log_weight[:, 2] = np.exp(log_weight), log_weight
+    given = Tokens(*(value.float() for value in given))
+    found, expected = block.eval()(*given), block.train()(*given)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_exchanges_a_part_is_computed_as_written():
+    class Doubled(SmoothAttention):
+        def weigh(self, value, weight):
+            return 2 * super().weigh(value, weight)
+
+    class Wrong(Doubled):
+        fused = Parts(normalized=True, weighted=True)
+
+    given, changes = centres(), []
+    for kind in (SmoothAttention, Doubled, Wrong):
+        block = attention("smooth")
+        block.__class__ = kind
+        changes.append((block.train()(*given) - block.eval()(*given)).abs().max().item())
+    assert changes[0] < 1e-13 and changes[1] == 0 and changes[2] > 0.1
+
+
+def test_a_trained_temperature_keeps_its_derivative():
+    block, given = attention("smooth", floor=0.5).requires_grad_(True), centres()
+    slopes = []
+    for training in (True, False):
+        block.train(training)
+        slopes.append(torch.autograd.grad(block(*given).sin().sum(), block.raw)[0].item())
+    assert slopes[0] == slopes[1] != 0
+
+
+def test_tensors_of_several_types_are_refused():
+    block, given = attention("smooth").eval(), centres()
+    with pytest.raises(TypeError, match=r"tensors of one type, not of torch.float32, torch.float64"):
+        block(given.tokens, given.weight, given.log_weight.float(), given.legendre)
+
+
+def test_compiled_once_and_never_without_a_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLIP_DESIGN_CACHE", str(tmp_path))
+    source = tmp_path / "twice.c"
+    source.write_text("int twice(int x) { return FACTOR * x; }\n")
+    assert compiled(source, "-DFACTOR=2").twice(21) == 42
+    assert compiled(source, "-DFACTOR=3").twice(21) == 63
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "compiled").iterdir()}
+    time.sleep(0.01)
+    assert compiled(source, "-DFACTOR=2").twice(21) == 42
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "compiled").iterdir()} == files
+    assert len(files) == 2
+    assert compiled(source) is None, "it does not compile"
+    monkeypatch.setenv("CC", str(tmp_path / "none"))
+    assert compiled(source, "-DFACTOR=2") is None
+
+
+def test_without_a_compiler_the_formula_is_computed(monkeypatch):
+    block, given = attention("smooth").eval(), padded(4, 6)
+    expected = learnt(block, given)
+    library.cache_clear()
+    try:
+        monkeypatch.setenv("CC", "/nowhere/cc")
+        found = learnt(block, given)
+        assert library(SOURCE, torch.float64) is None
+    finally:
+        library.cache_clear()
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_the_source_has_no_warnings():
+    command = [
+        "cc",
+        "-O1",
+        "-march=native",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unknown-pragmas",
+        "-fsyntax-only",
+        "-DREAL=float",
+    ]
+    subprocess.run([*command, ROOT / SOURCE], check=True)
