@@ -103,7 +103,7 @@ class PotentialEvaluator:
             inspect.getsourcefile(kind) for kind in kinds if not kind.__module__.startswith(HASHED_OTHERWISE)
         }
         computing = [PACKAGE / name for name in ("potential.py", "graph.py", "neighbors.py")]
-        blocks = sorted(p for p in PACKAGE.glob("blocks/**/*") if p.suffix in (".py", ".c"))
+        blocks = sorted(p for p in PACKAGE.glob("blocks/**/*") if p.suffix in (".py", ".c", ".h"))
         code = [Path(p).read_bytes() for p in [*computing, *blocks, *sorted(theirs)]]
         weights = [file.read_bytes() for file in self.files]
         known = [self.dtype, self.potential.device.type, *versions(["torch", "e3nn"])]

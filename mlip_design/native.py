@@ -16,10 +16,13 @@ OPTIONS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-f
 def compiled(source: Path, *options: str) -> ctypes.CDLL | None:
     """The functions of a source, compiled by `$CC` (cc) with more options and kept in the cache folder.
 
+    source: may include headers (*.h) that stand beside it.
+
     None where there is no compiler that takes it, as on other systems than Linux with gcc.
     """
     command = [os.environ.get("CC", "cc"), *OPTIONS, *options]
-    key = hashlib.sha256(repr((command, processor())).encode() + source.read_bytes()).hexdigest()
+    texts = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
+    key = hashlib.sha256(repr((command, processor(), texts)).encode()).hexdigest()
     library = cache_folder() / "compiled" / f"{key[:32]}.so"
     try:
         if not library.exists():

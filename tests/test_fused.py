@@ -12,6 +12,7 @@ from conftest import ROOT, blocks_of, build_block
 from mlip_design.blocks.attention.smooth import SmoothAttention
 from mlip_design.blocks.fused import library
 from mlip_design.blocks.fused_attention import SOURCE, Parts
+from mlip_design.blocks.soft_count import soft_count
 from mlip_design.native import compiled
 
 FUSED = [name for name in blocks_of("attention") if "fused" in vars(type(attention(name)))]
@@ -191,7 +192,37 @@ def test_without_a_compiler_the_formula_is_computed(monkeypatch):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_the_source_has_no_warnings():
+COUNTS = [(3, 13), (4, 1), (40, 64), (2, 0), (0, 5), (600, 93)]
+
+
+def counted(shape: tuple[int, int], dtype: torch.dtype, fuse: bool) -> list[torch.Tensor]:
+    """Soft counts, and derivatives of a sum by values and weights."""
+    random = np.random.default_rng(0)
+    values = torch.tensor(random.uniform(0, 30, shape), dtype=dtype, requires_grad=True)
+    weights = torch.tensor(random.uniform(0, 1, shape), dtype=dtype, requires_grad=True)
+    counts = soft_count(values, weights, fuse)
+    return [counts.detach(), *torch.autograd.grad(counts.sin().sum(), (values, weights))]
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-13), (torch.float32, 3e-5)], ids=str)
+@pytest.mark.parametrize("shape", COUNTS, ids=str)
+def test_soft_counts_are_those_of_the_formula(shape, dtype, tolerance):
+    for found, value in zip(counted(shape, dtype, True), counted(shape, dtype, False), strict=True):
+        torch.testing.assert_close(found, value, rtol=0, atol=tolerance * (shape[1] + 1))
+
+
+def test_derivatives_of_soft_counts_agree_with_finite_differences():
+    values = torch.linspace(-3, 900, 12, dtype=torch.float64).view(2, 6).clone().requires_grad_()
+    weights = torch.linspace(0.1, 1, 12, dtype=torch.float64).view(2, 6).clone().requires_grad_()
+    values.data[:, :3] = torch.tensor([[0.1, 0.5, -0.4], [3.0, 3.0, 4.0]])
+    assert torch.autograd.gradcheck(lambda *x: soft_count(*x, fuse=True), (values, weights))
+    assert torch.autograd.gradgradcheck(lambda *x: soft_count(*x, fuse=True), (values, weights))
+
+
+@pytest.mark.parametrize(
+    "source", sorted((ROOT / "mlip_design" / "blocks").glob("*.c")), ids=lambda path: path.stem
+)
+def test_sources_have_no_warnings(source):
     command = [
         "cc",
         "-O1",
@@ -201,6 +232,5 @@ def test_the_source_has_no_warnings():
         "-Werror",
         "-Wno-unknown-pragmas",
         "-fsyntax-only",
-        "-DREAL=float",
     ]
-    subprocess.run([*command, ROOT / SOURCE], check=True)
+    subprocess.run([*command, "-DREAL=float", source], check=True)
