@@ -130,7 +130,7 @@ def compare(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as cache:
         cold = in_a_process("ours", args, args.limit, Path(cache))
         warm = in_a_process("ours", args, args.limit, Path(cache))
-    looped = in_a_process("loop", args, args.loop_limit or args.limit, Path("/nonexistent"))
+        looped = in_a_process("loop", args, args.loop_limit or args.limit, Path(cache))  # compiled kernels only
     factor = 1.0
     if args.loop_limit:
         factor = atoms_in_frames(args, args.limit) / atoms_in_frames(args, args.loop_limit)
