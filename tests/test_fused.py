@@ -156,6 +156,12 @@ def test_a_trained_temperature_keeps_its_derivative():
     assert slopes[0] == slopes[1] != 0
 
 
+def test_one_legendre_order_for_all_heads_is_computed_as_in_torch():
+    block, given = attention("smooth"), centres()
+    given = given._replace(legendre=given.legendre[:, :1].contiguous())
+    assert torch.equal(block.eval()(*given), block.train()(*given))
+
+
 def test_tensors_of_several_types_are_refused():
     block, given = attention("smooth").eval(), centres()
     with pytest.raises(TypeError, match=r"tensors of one type, not of torch.float32, torch.float64"):

@@ -48,16 +48,20 @@ class SoftmaxAttention(nn.Module):
         """Shapes as in `contracts.Attention`; returns (n_atoms, n_queries, n_features)."""
         query, key_value = self.project_query(tokens[:, :n_queries]), self.project_key_value(tokens)
         given = (query, key_value, weight, log_weight, legendre)
-        kernel = self.kernel() if not self.training and can_fuse(SOURCE, tokens) else None
+        kernel = self.kernel(legendre.shape[1]) if not self.training and can_fuse(SOURCE, tokens) else None
         return self.project_out(self.mix(*given) if kernel is None else fused(kernel, self.mix, *given))
 
-    def kernel(self) -> AttentionKernel | None:
-        """The kernel that computes this formula; None where there is none, or a parameter that it does not know."""
+    def kernel(self, n_orders: int) -> AttentionKernel | None:
+        """The kernel that computes this formula; None where there is none, or a parameter that it does not know.
+
+        n_orders: Legendre orders that are given; one may serve all heads in torch, but not in the kernel.
+        """
         parts = vars(type(self)).get("fused")
-        if parts is None or any(True for _ in self.parameters(recurse=False)):
+        has_own_parameters = any(True for _ in self.parameters(recurse=False))
+        if parts is None or has_own_parameters or n_orders * self.repeats != self.n_heads:
             return None
         norm_eps = self.norm_eps if parts.normalized else None
-        return AttentionKernel(self.n_heads, self.n_heads // self.repeats, self.scale, norm_eps, parts.weighted)
+        return AttentionKernel(self.n_heads, n_orders, self.scale, norm_eps, parts.weighted)
 
     def mix(
         self, query: Tensor, key_value: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor
