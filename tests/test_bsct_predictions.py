@@ -15,6 +15,7 @@ import pytest
 import tiny_run
 import torch
 from checkpoints import contents, saved
+from test_build_scans_failures import alive, wait_for
 
 from mlip_design import dependencies, evaluator
 from mlip_design.bsct import PUBLISHED_KEYS
@@ -155,6 +156,8 @@ def test_killed_and_taken_up_again(data, tmp_path, cache):
     (tmp_path / "hold").unlink()
     assert not (tmp_path / "out").exists()
     log = tmp_path / "log"
+    workers = {int(line.split()[0]) for line in log.read_text().splitlines()}
+    wait_for(lambda: not any(map(alive, workers)))
     computed = len(log.read_text().splitlines())
     assert 30 <= computed < 100
 
