@@ -128,7 +128,7 @@ def test_killed_at_any_time_it_goes_on_to_the_same_end(molecules, tmp_path):
     def run(out: str, last: int | None = None) -> int:
         """Exit status; with `last`, killed before the calculation after this line of the log ends."""
         hold = tmp_path / "hold"
-        hold.unlink(missing_ok=True) if last is None else hold.write_text(str(last))
+        hold.write_text(str(last)) if last else hold.unlink(missing_ok=True)
         process = CONTEXT.Process(target=saving_often, args=(molecules, tmp_path / out, words))
         process.start()
         state = tmp_path / out / "state" / "state_0000.npz"

@@ -166,10 +166,12 @@ static void denormalize(const Sizes *z, int64_t vectors, const vec *values, cons
         }
 }
 
-/* Read one centre: tokens along vectors, queries and keys normalised, values weighted. */
-static void read(const Sizes *z, Centre *s, const REAL *query, const REAL *key_value, const REAL *weight,
+/* Read centre i: tokens along vectors, queries and keys normalised, values weighted. */
+static void read(const Sizes *z, Centre *s, int64_t i, const REAL *query, const REAL *key_value, const REAL *weight,
                  const REAL *log_weight, const REAL *legendre) {
-    int64_t f = z->n_features;
+    int64_t f = z->n_features, t = z->n_tokens;
+    query += i * z->n_queries * f, key_value += i * t * 2 * f, weight += i * t, log_weight += i * t;
+    legendre += i * z->n_orders * t * t;
     s->tokens = z->n_tokens;
     while (s->tokens && log_weight[s->tokens - 1] == -INFINITY) s->tokens--;
     s->queries = z->n_queries < s->tokens ? z->n_queries : s->tokens;
@@ -224,8 +226,7 @@ void attention_forward(const Sizes *z, const REAL *query, const REAL *key_value,
         allocate(&s, z);
 #pragma omp for
         for (int64_t i = 0; i < z->n_atoms; i++) {
-            read(z, &s, query + i * a * f, key_value + i * t * 2 * f, weight + i * t, log_weight + i * t,
-                 legendre + i * z->n_orders * t * t);
+            read(z, &s, i, query, key_value, weight, log_weight, legendre);
             for (int64_t h = 0; h < z->n_heads; h++) {
                 attend(z, &s, h, log_weight + i * t);
                 product(n, s.nq, s.tokens, (REAL *)(s.u + h * n * s.nt), s.nt * W, 1, s.share, s.out + h * n * s.nq);
@@ -250,8 +251,7 @@ void attention_backward(const Sizes *z, const REAL *query, const REAL *key_value
             const REAL *fading = log_weight + i * t;
             REAL *by_weight = grad_weight + i * t, *by_fading = grad_log_weight + i * t;
             REAL *by_legendre = grad_legendre + i * z->n_orders * t * t;
-            read(z, &s, query + i * a * f, key_value + i * t * 2 * f, weight + i * t, fading,
-                 legendre + i * z->n_orders * t * t);
+            read(z, &s, i, query, key_value, weight, log_weight, legendre);
             int64_t nt = s.nt, nq = s.nq, square = s.tokens * nq;
             gather(s.queries, f, grad_out + i * a * f, f, s.out, nq);
             memset(s.grad_legendre, 0, z->n_orders * square * BYTES);

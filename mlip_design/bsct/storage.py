@@ -1,4 +1,4 @@
-"""Files of arrays that are either whole or not there, and where those live that can be made again."""
+"""Files of arrays that are either whole or not there."""
 
 from collections.abc import Mapping
 from pathlib import Path
