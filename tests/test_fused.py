@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from attention_tokens import L_MAX, Tokens, attention, centres
+from attention_tokens import L_MAX, Tokens, attention, centres, copied, mixed
 from conftest import ROOT, blocks_of, build_block
 
 from mlip_design.blocks.attention.smooth import SmoothAttention
@@ -20,21 +20,25 @@ SIZES = [(3, 5), (2, 0), (40, 7), (1, 8), (5, 30)]
 fused_attentions = pytest.mark.parametrize("name", FUSED)
 
 
-def padded(n_atoms: int, n_edges: int, seed: int = 0) -> Tokens:
+def uneven(n_atoms: int, n_edges: int, seed: int = 0) -> Tokens:
     """Centres of which every second has only half of the edges."""
     given = centres(n_atoms, n_edges, seed)
-    given.weight[::2, 1 + n_edges // 2 :] = 0
-    given.log_weight[::2, 1 + n_edges // 2 :] = -np.inf
+    given.counts[::2] //= 2
     return given
 
 
-def learnt(block, given: Tokens, n_queries: int | None = None) -> list[torch.Tensor]:
-    """Mixed tokens where there are any, and derivatives of a sum by all tensors."""
-    given = [value.clone().requires_grad_() for value in given]
-    real = (given[1].detach() > 0)[:, :n_queries, None]
-    mixed = block(*given, n_queries=n_queries) * real
-    slopes = torch.autograd.grad(mixed.sin().sum(), given, materialize_grads=True)
-    return [mixed.detach(), *(slope.nan_to_num() for slope in slopes)]
+def learnt(block, given: Tokens, selves_only: bool = False) -> list[torch.Tensor]:
+    """Mixed tokens, and derivatives of a sum by all tensors."""
+    *moving, counts = given
+    moving = [value.clone().requires_grad_() for value in moving]
+    moved = Tokens(*moving, counts)
+    found = block(moved.rows, moved.layout, selves_only)
+    return [found.detach(), *torch.autograd.grad(found.sin().sum(), moving, materialize_grads=True)]
+
+
+def of_type(given: Tokens, dtype: torch.dtype) -> Tokens:
+    """Numbers of another type."""
+    return Tokens(*(value.to(dtype) if value.is_floating_point() else value for value in given))
 
 
 def test_a_kernel_is_compiled_here():
@@ -44,21 +48,22 @@ def test_a_kernel_is_compiled_here():
 
 @fused_attentions
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-13), (torch.float32, 2e-5)], ids=str)
-@pytest.mark.parametrize("n_queries", [None, 1])
-def test_values_and_derivatives_are_those_of_the_formula(name, dtype, tolerance, n_queries):
+@pytest.mark.parametrize("selves_only", [False, True])
+def test_values_and_derivatives_are_those_of_the_formula(name, dtype, tolerance, selves_only):
     block = attention(name).to(dtype)
     for size in SIZES:
-        given = Tokens(*(value.to(dtype) for value in padded(*size)))
-        expected = learnt(block.train(), given, n_queries)
-        for found, value in zip(learnt(block.eval(), given, n_queries), expected, strict=True):
-            torch.testing.assert_close(found, value, rtol=0, atol=tolerance * float(value.abs().max() + 1))
+        given = of_type(uneven(*size), dtype)
+        expected = learnt(block.train(), given, selves_only)
+        for found, value in zip(learnt(block.eval(), given, selves_only), expected, strict=True):
+            largest = value.abs().amax().item() if value.numel() else 0.0
+            torch.testing.assert_close(found, value, rtol=0, atol=tolerance * (1 + largest))
 
 
 @pytest.mark.parametrize("n_heads, n_features", [(4, 24), (8, 24), (4, 68), (12, 12)])
 def test_any_number_of_channels(n_heads, n_features):
     block = build_block("attention", "smooth", n_features=n_features, n_heads=n_heads, l_max=L_MAX)
     block.requires_grad_(False)
-    given = padded(6, 9)
+    given = uneven(6, 9)
     given = given._replace(tokens=given.tokens.repeat(1, 1, 3)[..., :n_features].contiguous())
     for found, value in zip(learnt(block.eval(), given), learnt(block.train(), given), strict=True):
         torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12)
@@ -68,11 +73,13 @@ def test_any_number_of_channels(n_heads, n_features):
 def test_first_and_second_derivatives_agree_with_finite_differences(name):
     block, given = attention(name).eval(), centres(n_atoms=1, n_edges=2)
 
-    def of(tokens, log_weight):
+    def of(tokens, log_weight, unit):
+        turned = unit / torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
+        moved = given._replace(weight=log_weight.exp(), log_weight=log_weight, unit=turned)
         spread = tokens[..., None].expand_as(given.tokens)
-        return block(spread, log_weight.exp(), log_weight, given.legendre).sum(-1)
+        return block(moved._replace(tokens=spread).rows, moved.layout).sum(-1)
 
-    inputs = (given.tokens[..., 0].clone().requires_grad_(), given.log_weight.clone().requires_grad_())
+    inputs = [values.clone().requires_grad_() for values in (given.tokens[..., 0], given.log_weight, given.unit)]
     assert torch.autograd.gradcheck(of, inputs)
     assert torch.autograd.gradgradcheck(of, inputs)
 
@@ -83,8 +90,11 @@ def test_second_derivatives_where_a_tensor_is_made_of_another():
 
     def curvature() -> torch.Tensor:
         log_weight = given.log_weight.clone().requires_grad_()
-        tokens = given.tokens * log_weight[..., None].cos()
-        energy = block(tokens, log_weight.exp(), log_weight, given.legendre).sin().sum()
+        edges = given.tokens[:, 1:] * log_weight[..., None].cos()
+        moved = given._replace(
+            tokens=torch.cat([given.tokens[:, :1], edges], dim=1), weight=log_weight.exp(), log_weight=log_weight
+        )
+        energy = block(moved.rows, moved.layout).sin().sum()
         (slope,) = torch.autograd.grad(energy, log_weight, create_graph=True)
         return torch.autograd.grad(slope.sin().sum(), log_weight)[0]
 
@@ -95,7 +105,7 @@ def test_second_derivatives_where_a_tensor_is_made_of_another():
 
 
 def test_number_of_threads_changes_nothing():
-    block, given = attention("smooth").eval(), padded(200, 9)
+    block, given = attention("smooth").eval(), uneven(200, 9)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -110,14 +120,14 @@ def test_number_of_threads_changes_nothing():
 @fused_attentions
 def test_what_is_not_a_number_stays_with_its_centre_and_is_seen_there(name):
     block, given = attention(name).eval(), centres(n_atoms=3)
-    expected = learnt(block, given)
+    expected = mixed(block, given)
     for part in range(4):
-        spoiled = Tokens(*(value.clone() for value in given))
+        spoiled = copied(given)
         spoiled[part][1] = np.nan
-        mixed = block(*spoiled)
+        found = mixed(block, spoiled)
         if part != 1 or type(block).fused.weighted:
-            assert mixed[1].isnan().all()
-        torch.testing.assert_close(mixed[[0, 2]], expected[0][[0, 2]], rtol=0, atol=0)
+            assert found[1].isnan().any()
+        torch.testing.assert_close(found[[0, 2]], expected[[0, 2]], rtol=0, atol=0)
 
 
 @fused_attentions
@@ -126,8 +136,8 @@ def test_faded_tokens_between_others(name, log_weight):
     """Shares that underflow are 0, as in torch."""
     block, given = attention(name).float(), centres()
     given.weight[:, 2], given.log_weight[:, 2] = np.exp(log_weight), log_weight
-    given = Tokens(*(value.float() for value in given))
-    found, expected = block.eval()(*given), block.train()(*given)
+    given = of_type(given, torch.float32)
+    found, expected = mixed(block.eval(), given), mixed(block.train(), given)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -143,7 +153,7 @@ def test_what_exchanges_a_part_is_computed_as_written():
     for kind in (SmoothAttention, Doubled, Wrong):
         block = attention("smooth")
         block.__class__ = kind
-        changes.append((block.train()(*given) - block.eval()(*given)).abs().max().item())
+        changes.append((mixed(block.train(), given) - mixed(block.eval(), given)).abs().max().item())
     assert changes[0] < 1e-13 and changes[1] == 0 and changes[2] > 0.1
 
 
@@ -152,20 +162,21 @@ def test_a_trained_temperature_keeps_its_derivative():
     slopes = []
     for training in (True, False):
         block.train(training)
-        slopes.append(torch.autograd.grad(block(*given).sin().sum(), block.raw)[0].item())
+        slopes.append(torch.autograd.grad(mixed(block, given).sin().sum(), block.raw)[0].item())
     assert slopes[0] == slopes[1] != 0
 
 
 def test_one_legendre_order_for_all_heads_is_computed_as_in_torch():
     block, given = attention("smooth"), centres()
-    given = given._replace(legendre=given.legendre[:, :1].contiguous())
-    assert torch.equal(block.eval()(*given), block.train()(*given))
+    layout = given.layout
+    layout.l_max = 0
+    assert torch.equal(block.eval()(given.rows, layout), block.train()(given.rows, layout))
 
 
 def test_tensors_of_several_types_are_refused():
     block, given = attention("smooth").eval(), centres()
     with pytest.raises(TypeError, match=r"tensors of one type, not of torch.float32, torch.float64"):
-        block(given.tokens, given.weight, given.log_weight.float(), given.legendre)
+        mixed(block, given._replace(unit=given.unit.float()))
 
 
 def test_compiled_once_and_never_without_a_compiler(tmp_path, monkeypatch):
@@ -185,7 +196,7 @@ def test_compiled_once_and_never_without_a_compiler(tmp_path, monkeypatch):
 
 
 def test_without_a_compiler_the_formula_is_computed(monkeypatch):
-    block, given = attention("smooth").eval(), padded(4, 6)
+    block, given = attention("smooth").eval(), uneven(4, 6)
     expected = learnt(block, given)
     library.cache_clear()
     try:

@@ -13,9 +13,12 @@ Other blocks may, and promise all if they do not: with edges that leave at weigh
 return is smooth. The order of a potential is the least of its blocks' (`Potential.continuity_order`); tests measure it.
 """
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from mlip_design.blocks.token_layout import TokenLayout
 
 
 class Edges(NamedTuple):
@@ -88,15 +91,11 @@ class Attention(Protocol):
 
     continuity_order: float
 
-    def __call__(
-        self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor, n_queries: int | None = None
-    ) -> Tensor:
-        """Mixed tokens (n_atoms, n_queries, n_features), dimensionless.
+    def __call__(self, tokens: Tensor, layout: "TokenLayout", selves_only: bool = False) -> Tensor:
+        """Mixed tokens (n_tokens, n_features), dimensionless, of tokens in the same shape.
 
-        tokens: (n_atoms, n_tokens, n_features); weight, log_weight: (n_atoms, n_tokens), 0 and -inf at padding;
-        legendre: (n_atoms, l_max + 1, n_tokens, n_tokens), P_l(cos theta) of the angle between two edges; the self
-        token has no direction and counts as the zero vector (cos theta = 0). n_queries: only the first so many
-        tokens of each centre (the self token is the first) are wanted back, None for all.
+        layout: which tokens belong to which centre, their weights and angles, see `blocks.token_layout`. selves_only:
+        only self tokens, the first n_atoms, are wanted back.
         """
         ...
 

@@ -77,7 +77,7 @@ def call(source: Path, function: str, sizes: ctypes.Structure, *tensors: Tensor)
     """Call a function of a kernel with its sizes and tensors; those that are written to are contiguous."""
     tensors = [tensor.contiguous() for tensor in tensors]
     addresses = (ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors)
-    getattr(library(source, tensors[0].dtype), function)(ctypes.byref(sizes), *addresses)
+    getattr(library(source, tensors[-1].dtype), function)(ctypes.byref(sizes), *addresses)
 
 
 def empty_like(tensor: Tensor) -> Tensor:

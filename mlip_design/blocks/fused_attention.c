@@ -2,31 +2,33 @@
 
    For the heads h of every centre, with Legendre order l = h mod n_orders, tokens b and queries a:
 
-       logit(b, a) = scale k_h(b) . q_h(a) P_l(b, a) + ln w(b)
+       logit(b, a) = scale k_h(b) . q_h(a) P_l(n_b . n_a) + ln w(b)
        out_h(a)    = sum over b of softmax_b(logit(b, a)) u_h(b)
 
-   where q, k are the projections or, with `normalized`, these over their root mean square, and u is v or, with
-   `weighted`, w v. See attention/softmax.py and attention/smooth.py, which say the same in torch.
+   where q, k are the projections or, with `normalized`, these over their root mean square, u is v or, with `weighted`,
+   w v, and n is the direction of an edge. See attention/softmax.py and attention/smooth.py, which say the same in torch.
 
-   All of a centre is kept in the first cache: tokens lie along vectors of W numbers, channels or other tokens across
-   them. Tokens with ln w = -inf at the end of a centre are padding: their rows of all results are 0. */
+   The tokens of centre i are row i of every array and rows n_atoms + first[i] to n_atoms + first[i + 1] - 1. All of a
+   centre is kept in the first cache: tokens lie along vectors of W numbers, channels or other tokens across them. */
 
 #include "vectors.h"
 
 typedef struct {
-    int64_t n_atoms, n_tokens, n_queries, n_features, n_heads, n_orders, normalized, weighted, n_threads;
+    int64_t n_atoms, most_tokens, n_features, n_heads, n_orders, selves_only, normalized, weighted, n_threads;
     double scale, eps;
 } Sizes;
 
 typedef struct {
-    int64_t tokens, queries, nt, nq; /* of this centre without padding; vectors that they take */
+    int64_t tokens, queries, nt, nq; /* of this centre; vectors that they take */
+    int64_t self, others;            /* its tokens are row self and rows others + 1, others + 2 .. of an array */
     vec *q, *k;                      /* (n_features, tokens): queries and keys as they enter the product */
     vec *v, *u;                      /* (n_features, tokens): values, and as they enter the sum */
     vec *inverse_q, *inverse_k;      /* (n_heads, tokens): 1 / root mean square */
-    vec *weight, *legendre;          /* (tokens); (n_orders, tokens, queries) */
+    vec *weight, *log_weight;        /* (tokens) */
+    vec *unit, *legendre;            /* (3, tokens); (n_orders, tokens, queries) */
     vec *dot, *share;                /* of one head, (tokens, queries) */
     vec *out, *change, *turned_share, *turned_change, *fading;
-    vec *grad_q, *grad_k, *grad_u, *grad_legendre;
+    vec *grad_q, *grad_k, *grad_u, *grad_legendre, *grad_unit;
     vec *memory;
 } Centre;
 
@@ -51,80 +53,109 @@ static void product(int64_t rows, int64_t vectors, int64_t depth, const REAL *a,
     }
 }
 
-/* The transpose of W vectors, in place: blocks of 1, 2, .. numbers beside the diagonal change places. */
+#define MIX(low, high, a, b, step, ...)                                                                      \
+    low = __builtin_shuffle(a, b, (bits){__VA_ARGS__}), high = __builtin_shuffle(a, b, (bits){__VA_ARGS__} + step)
+
+/* The transpose of W vectors, in place: numbers of two vectors interleaved, then pairs of them, then halves, each of
+   which is one instruction. */
 static inline void turn(vec *x) {
+    vec y[W];
+#ifdef WIDE
+#pragma GCC unroll 2
+    for (int i = 0; i < 4; i += 2) MIX(y[i], y[i + 1], x[i], x[i + 1], 1, 0, 4, 2, 6);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) MIX(x[i], x[i + 2], y[i], y[i + 2], 2, 0, 1, 4, 5);
+#else
+    vec z[W];
 #pragma GCC unroll 4
-    for (int size = 1; size < W; size *= 2) {
-        bits low, high;
-#pragma GCC unroll 8
-        for (int l = 0; l < W; l++) low[l] = l & size ? W + l - size : l, high[l] = l & size ? W + l : l + size;
-#pragma GCC unroll 8
-        for (int i = 0; i < W; i++)
-            if (!(i & size)) {
-                vec a = x[i], b = x[i + size];
-                x[i] = __builtin_shuffle(a, b, low), x[i + size] = __builtin_shuffle(a, b, high);
-            }
+    for (int i = 0; i < 8; i += 2) MIX(y[i], y[i + 1], x[i], x[i + 1], 2, 0, 8, 1, 9, 4, 12, 5, 13);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        int j = i / 2 * 4, h = i % 2;
+        MIX(z[j + 2 * h], z[j + 2 * h + 1], y[j + h], y[j + h + 2], 2, 0, 1, 8, 9, 4, 5, 12, 13);
     }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) MIX(x[i], x[i + 4], z[i], z[i + 4], 4, 0, 1, 2, 3, 8, 9, 10, 11);
+#endif
 }
 
-/* W rows of W numbers, of which (rows, columns) are there; the usual case, whole vectors, without a call. */
-static inline void load(int64_t rows, int64_t columns, const REAL *from, int64_t step, vec *x) {
-    if (rows >= W && columns >= W) {
+/* Where token t of this centre stands in an array of rows of so many numbers. */
+static inline REAL *row(const Centre *s, int64_t t, const REAL *array, int64_t step) {
+    return (REAL *)array + (t ? s->others + t : s->self) * step;
+}
+
+/* Columns of the tokens from t on, of which so many are there, as W vectors; the usual case, whole vectors, without a
+   call. */
+static inline void load(const Centre *s, int64_t t, int64_t tokens, int64_t columns, const REAL *from, int64_t step, vec *x) {
+    if (tokens - t >= W && columns >= W) {
 #pragma GCC unroll 8
-        for (int l = 0; l < W; l++) memcpy(x + l, from + l * step, BYTES);
+        for (int l = 0; l < W; l++) memcpy(x + l, row(s, t + l, from, step), BYTES);
         return;
     }
     memset(x, 0, W * BYTES);
-    for (int l = 0; l < W && l < rows; l++)
-        if (columns >= W) memcpy(x + l, from + l * step, BYTES);
-        else memcpy(x + l, from + l * step, columns * sizeof(REAL));
+    for (int l = 0; l < W && t + l < tokens; l++)
+        if (columns >= W) memcpy(x + l, row(s, t + l, from, step), BYTES);
+        else memcpy(x + l, row(s, t + l, from, step), columns * sizeof(REAL));
 }
 
-static inline void store(int64_t rows, int64_t columns, const vec *x, REAL *to, int64_t step) {
-    if (rows >= W && columns >= W) {
+static inline void store(const Centre *s, int64_t t, int64_t tokens, int64_t columns, const vec *x, REAL *to, int64_t step) {
+    if (tokens - t >= W && columns >= W) {
 #pragma GCC unroll 8
-        for (int l = 0; l < W; l++) memcpy(to + l * step, x + l, BYTES);
+        for (int l = 0; l < W; l++) memcpy(row(s, t + l, to, step), x + l, BYTES);
         return;
     }
-    for (int l = 0; l < W && l < rows; l++)
-        if (columns >= W) memcpy(to + l * step, x + l, BYTES);
-        else memcpy(to + l * step, x + l, columns * sizeof(REAL));
+    for (int l = 0; l < W && t + l < tokens; l++)
+        if (columns >= W) memcpy(row(s, t + l, to, step), x + l, BYTES);
+        else memcpy(row(s, t + l, to, step), x + l, columns * sizeof(REAL));
 }
 
-/* Rows of numbers (rows, columns) -> columns along vectors (columns, vectors), zero behind the last row. */
-static void gather(int64_t rows, int64_t columns, const REAL *from, int64_t step, vec *to, int64_t vectors) {
+/* Rows of tokens -> columns along vectors (columns, vectors), zero behind the last token. */
+static void gather(const Centre *s, int64_t tokens, int64_t columns, const REAL *from, int64_t step, vec *to) {
+    int64_t vectors = (tokens + W - 1) / W;
     for (int64_t j = 0; j < vectors; j++)
         for (int64_t c = 0; c < columns; c += W) {
             vec x[W];
-            load(rows - j * W, columns - c, from + j * W * step + c, step, x);
+            load(s, j * W, tokens, columns - c, from + c, step, x);
             turn(x);
 #pragma GCC unroll 8
             for (int l = 0; l < W; l++) to[(c + l) * vectors + j] = x[l];
         }
 }
 
-/* The way back; rows from `rows` to `all` become 0. */
-static void scatter(int64_t rows, int64_t columns, const vec *from, int64_t vectors, int64_t all, REAL *to, int64_t step) {
-    for (int64_t r = rows; r < all; r++) memset(to + r * step, 0, columns * sizeof(REAL));
+/* The way back. */
+static void scatter(const Centre *s, int64_t tokens, int64_t columns, const vec *from, REAL *to, int64_t step) {
+    int64_t vectors = (tokens + W - 1) / W;
     for (int64_t j = 0; j < vectors; j++)
         for (int64_t c = 0; c < columns; c += W) {
             vec x[W];
 #pragma GCC unroll 8
             for (int l = 0; l < W; l++) x[l] = from[(c + l) * vectors + j];
             turn(x);
-            store(rows - j * W, columns - c, x, to + j * W * step + c, step);
+            store(s, j * W, tokens, columns - c, x, to + c, step);
+        }
+}
+
+/* The transpose of a matrix (tokens, queries) with queries along vectors: tokens along vectors. */
+static void transpose(const Centre *s, const vec *from, vec *to) {
+    for (int64_t j = 0; j < s->nt; j++)
+        for (int64_t i = 0; i < s->nq; i++) {
+            vec x[W];
+            for (int l = 0; l < W; l++) x[l] = j * W + l < s->tokens ? from[(j * W + l) * s->nq + i] : (vec){0};
+            turn(x);
+#pragma GCC unroll 8
+            for (int l = 0; l < W; l++) to[(i * W + l) * s->nt + j] = x[l];
         }
 }
 
 static void allocate(Centre *s, const Sizes *z) {
-    int64_t vectors = (z->n_tokens + W - 1) / W, channels = (z->n_features + W) * vectors;
-    int64_t heads = z->n_heads * vectors, square = (z->n_tokens + W) * vectors, i = 0;
+    int64_t vectors = (z->most_tokens + W - 1) / W, channels = (z->n_features + W) * vectors;
+    int64_t heads = z->n_heads * vectors, square = (z->most_tokens + W) * vectors, i = 0;
     vec **parts[] = {&s->q, &s->k, &s->v, &s->u, &s->out, &s->grad_q, &s->grad_k, &s->grad_u,
-                     &s->inverse_q, &s->inverse_k, &s->weight, &s->fading,
+                     &s->inverse_q, &s->inverse_k, &s->weight, &s->log_weight, &s->fading, &s->unit, &s->grad_unit,
                      &s->dot, &s->share, &s->change, &s->turned_share, &s->turned_change,
                      &s->legendre, &s->grad_legendre};
     int64_t counts[] = {channels, channels, channels, channels, channels, channels, channels, channels,
-                        heads, heads, vectors, z->n_tokens,
+                        heads, heads, vectors, vectors, z->most_tokens, (3 + W) * vectors, 3 * vectors,
                         square, square, square, square, square,
                         z->n_orders * square, z->n_orders * square};
     int64_t total = 0, n = sizeof counts / sizeof counts[0];
@@ -166,25 +197,67 @@ static void denormalize(const Sizes *z, int64_t vectors, const vec *values, cons
         }
 }
 
+/* P_l of the cosines between the edges, by Bonnet's recurrence; a self token has the direction 0. */
+static void legendre_polynomials(const Sizes *z, Centre *s) {
+    int64_t square = s->tokens * s->nq;
+    const REAL *unit = (REAL *)s->unit;
+    for (int64_t b = 0; b < s->tokens; b++)
+        for (int64_t j = 0; j < s->nq; j++) {
+            vec cosine = {0}, *p = s->legendre + b * s->nq + j;
+            for (int64_t d = 0; d < 3; d++) cosine += unit[d * s->nt * W + b] * s->unit[d * s->nt + j];
+            *p = (vec){0} + 1;
+            if (z->n_orders > 1) p[square] = cosine;
+            for (int64_t l = 2; l < z->n_orders; l++)
+                p[l * square] = (cosine * p[(l - 1) * square] * (REAL)(2 * l - 1) - p[(l - 2) * square] * (REAL)(l - 1)) / (REAL)l;
+        }
+}
+
+/* Gradients of the directions from those of the polynomials, P'_l = P'_(l-2) + (2 l - 1) P_(l-1). */
+static void directions(const Sizes *z, Centre *s, REAL *grad_unit) {
+    int64_t square = s->tokens * s->nq;
+    const REAL *unit = (REAL *)s->unit, *along = (REAL *)s->grad_unit;
+    memset(s->grad_unit, 0, 3 * s->nt * BYTES);
+    for (int64_t b = 0; b < s->tokens; b++) {
+        vec across[3] = {0};
+        for (int64_t j = 0; j < s->nq; j++) {
+            const vec *p = s->legendre + b * s->nq + j, *g = s->grad_legendre + b * s->nq + j;
+            vec by_cosine = {0}, slope[2] = {{0}, {0}};
+            for (int64_t l = 1; l < z->n_orders; l++) {
+                slope[l % 2] += p[(l - 1) * square] * (REAL)(2 * l - 1);
+                by_cosine += g[l * square] * slope[l % 2];
+            }
+            for (int64_t d = 0; d < 3; d++) {
+                across[d] += by_cosine * s->unit[d * s->nt + j];
+                s->grad_unit[d * s->nt + j] += by_cosine * unit[d * s->nt * W + b];
+            }
+        }
+        REAL *by_unit = row(s, b, grad_unit, 3);
+        for (int64_t d = 0; d < 3; d++) {
+            by_unit[d] = 0;
+            for (int l = 0; l < W; l++) by_unit[d] += across[d][l];
+        }
+    }
+    for (int64_t a = 0; a < s->queries; a++)
+        for (int64_t d = 0; d < 3; d++) row(s, a, grad_unit, 3)[d] += along[d * s->nt * W + a];
+}
+
 /* Read centre i: tokens along vectors, queries and keys normalised, values weighted. */
-static void read(const Sizes *z, Centre *s, int64_t i, const REAL *query, const REAL *key_value, const REAL *weight,
-                 const REAL *log_weight, const REAL *legendre) {
-    int64_t f = z->n_features, t = z->n_tokens;
-    query += i * z->n_queries * f, key_value += i * t * 2 * f, weight += i * t, log_weight += i * t;
-    legendre += i * z->n_orders * t * t;
-    s->tokens = z->n_tokens;
-    while (s->tokens && log_weight[s->tokens - 1] == -INFINITY) s->tokens--;
-    s->queries = z->n_queries < s->tokens ? z->n_queries : s->tokens;
+static void read(const Sizes *z, Centre *s, int64_t i, const int64_t *first, const REAL *query, const REAL *key_value,
+                 const REAL *weight, const REAL *log_weight, const REAL *unit) {
+    int64_t f = z->n_features;
+    s->self = i, s->others = z->n_atoms + first[i] - 1;
+    s->tokens = 1 + first[i + 1] - first[i], s->queries = z->selves_only ? 1 : s->tokens;
     s->nt = (s->tokens + W - 1) / W, s->nq = (s->queries + W - 1) / W;
-    memset(s->weight, 0, s->nt * BYTES), memset(s->legendre, 0, z->n_orders * s->tokens * s->nq * BYTES);
-    gather(s->queries, f, query, f, s->q, s->nq);
-    gather(s->tokens, f, key_value, 2 * f, s->k, s->nt);
-    gather(s->tokens, f, key_value + f, 2 * f, s->v, s->nt);
-    memcpy(s->weight, weight, s->tokens * sizeof(REAL));
-    for (int64_t l = 0; l < z->n_orders; l++)
-        for (int64_t b = 0; b < s->tokens; b++)
-            memcpy(s->legendre + (l * s->tokens + b) * s->nq, legendre + (l * z->n_tokens + b) * z->n_tokens,
-                   s->queries * sizeof(REAL));
+    memset(s->weight, 0, s->nt * BYTES);
+    for (int64_t t = 0; t < s->tokens; t++) {
+        ((REAL *)s->weight)[t] = *row(s, t, weight, 1);
+        ((REAL *)s->log_weight)[t] = *row(s, t, log_weight, 1);
+    }
+    gather(s, s->queries, f, query, f, s->q);
+    gather(s, s->tokens, f, key_value, 2 * f, s->k);
+    gather(s, s->tokens, f, key_value + f, 2 * f, s->v);
+    gather(s, s->tokens, 3, unit, 3, s->unit);
+    legendre_polynomials(z, s);
     if (z->normalized) {
         normalize(z, s->nq, s->q, s->inverse_q);
         normalize(z, s->nt, s->k, s->inverse_k);
@@ -197,9 +270,10 @@ static void read(const Sizes *z, Centre *s, int64_t i, const REAL *query, const 
 }
 
 /* Shares of one head, (tokens, queries), and the products of keys and queries that they come from. */
-static void attend(const Sizes *z, Centre *s, int64_t head, const REAL *log_weight) {
+static void attend(const Sizes *z, Centre *s, int64_t head) {
     int64_t n = z->n_features / z->n_heads, nq = s->nq;
     const vec *legendre = s->legendre + head % z->n_orders * s->tokens * nq;
+    const REAL *log_weight = (REAL *)s->log_weight;
     product(s->tokens, nq, n, (REAL *)(s->k + head * n * s->nt), 1, s->nt * W, s->q + head * n * nq, s->dot);
     for (int64_t j = 0; j < nq; j++) {
         vec highest = (vec){0} - (REAL)INFINITY, sum = {0};
@@ -215,52 +289,48 @@ static void attend(const Sizes *z, Centre *s, int64_t head, const REAL *log_weig
     }
 }
 
-/* out (n_atoms, n_queries, n_features) of query, the same; key_value (n_atoms, n_tokens, 2 n_features); weight and
-   log_weight (n_atoms, n_tokens); legendre (n_atoms, n_orders, n_tokens, n_tokens). */
-void attention_forward(const Sizes *z, const REAL *query, const REAL *key_value, const REAL *weight,
-                       const REAL *log_weight, const REAL *legendre, REAL *out) {
-    int64_t f = z->n_features, n = f / z->n_heads, t = z->n_tokens, a = z->n_queries;
+/* out, in the shape of query: (n_tokens, n_features), or (n_atoms, n_features) with `selves_only`; key_value (n_tokens,
+   2 n_features); weight and log_weight (n_tokens); unit (n_tokens, 3); first (n_atoms + 1). */
+void attention_forward(const Sizes *z, const int64_t *first, const REAL *query, const REAL *key_value, const REAL *weight,
+                       const REAL *log_weight, const REAL *unit, REAL *out) {
+    int64_t f = z->n_features, n = f / z->n_heads;
 #pragma omp parallel num_threads(z->n_threads)
     {
         Centre s;
         allocate(&s, z);
 #pragma omp for
         for (int64_t i = 0; i < z->n_atoms; i++) {
-            read(z, &s, i, query, key_value, weight, log_weight, legendre);
+            read(z, &s, i, first, query, key_value, weight, log_weight, unit);
             for (int64_t h = 0; h < z->n_heads; h++) {
-                attend(z, &s, h, log_weight + i * t);
+                attend(z, &s, h);
                 product(n, s.nq, s.tokens, (REAL *)(s.u + h * n * s.nt), s.nt * W, 1, s.share, s.out + h * n * s.nq);
             }
-            scatter(s.queries, f, s.out, s.nq, a, out + i * a * f, f);
+            scatter(&s, s.queries, f, s.out, out, f);
         }
         free(s.memory);
     }
 }
 
 /* Gradients of the inputs, in their shapes, from that of out. */
-void attention_backward(const Sizes *z, const REAL *query, const REAL *key_value, const REAL *weight,
-                        const REAL *log_weight, const REAL *legendre, const REAL *grad_out, REAL *grad_query,
-                        REAL *grad_key_value, REAL *grad_weight, REAL *grad_log_weight, REAL *grad_legendre) {
-    int64_t f = z->n_features, n = f / z->n_heads, t = z->n_tokens, a = z->n_queries;
+void attention_backward(const Sizes *z, const int64_t *first, const REAL *query, const REAL *key_value, const REAL *weight,
+                        const REAL *log_weight, const REAL *unit, const REAL *grad_out, REAL *grad_query,
+                        REAL *grad_key_value, REAL *grad_weight, REAL *grad_log_weight, REAL *grad_unit) {
+    int64_t f = z->n_features, n = f / z->n_heads;
 #pragma omp parallel num_threads(z->n_threads)
     {
         Centre s;
         allocate(&s, z);
 #pragma omp for
         for (int64_t i = 0; i < z->n_atoms; i++) {
-            const REAL *fading = log_weight + i * t;
-            REAL *by_weight = grad_weight + i * t, *by_fading = grad_log_weight + i * t;
-            REAL *by_legendre = grad_legendre + i * z->n_orders * t * t;
-            read(z, &s, i, query, key_value, weight, log_weight, legendre);
+            read(z, &s, i, first, query, key_value, weight, log_weight, unit);
             int64_t nt = s.nt, nq = s.nq, square = s.tokens * nq;
-            gather(s.queries, f, grad_out + i * a * f, f, s.out, nq);
+            gather(&s, s.queries, f, grad_out, f, s.out);
             memset(s.grad_legendre, 0, z->n_orders * square * BYTES);
-            memset(by_weight, 0, t * sizeof(REAL)), memset(by_fading, 0, t * sizeof(REAL));
             memset(s.fading, 0, s.tokens * BYTES);
             for (int64_t h = 0; h < z->n_heads; h++) {
                 const vec *legendre_h = s.legendre + h % z->n_orders * square, *out = s.out + h * n * nq;
                 vec *grad_legendre_h = s.grad_legendre + h % z->n_orders * square;
-                attend(z, &s, h, fading);
+                attend(z, &s, h);
                 product(s.tokens, nq, n, (REAL *)(s.u + h * n * nt), 1, nt * W, out, s.change);
                 for (int64_t j = 0; j < nq; j++) {
                     vec along = {0};
@@ -273,34 +343,34 @@ void attention_backward(const Sizes *z, const REAL *query, const REAL *key_value
                         s.change[at] = by_logit * legendre_h[at] * (REAL)z->scale;
                     }
                 }
-                gather(s.tokens, nq * W, (REAL *)s.share, nq * W, s.turned_share, nt);
-                gather(s.tokens, nq * W, (REAL *)s.change, nq * W, s.turned_change, nt);
+                transpose(&s, s.share, s.turned_share);
+                transpose(&s, s.change, s.turned_change);
                 product(n, nq, s.tokens, (REAL *)(s.k + h * n * nt), nt * W, 1, s.change, s.grad_q + h * n * nq);
                 product(n, nt, s.queries, (REAL *)(s.q + h * n * nq), nq * W, 1, s.turned_change, s.grad_k + h * n * nt);
                 product(n, nt, s.queries, (REAL *)out, nq * W, 1, s.turned_share, s.grad_u + h * n * nt);
             }
-            for (int64_t b = 0; b < s.tokens; b++)
-                for (int l = 0; l < W; l++) by_fading[b] += s.fading[b][l];
+            directions(z, &s, grad_unit);
             if (z->normalized) {
                 denormalize(z, nq, s.q, s.inverse_q, s.grad_q);
                 denormalize(z, nt, s.k, s.inverse_k, s.grad_k);
             }
-            for (int64_t j = 0; z->weighted && j < nt; j++) {
-                vec sum = {0};
-                for (int64_t c = 0; c < f; c++) {
-                    sum += s.v[c * nt + j] * s.grad_u[c * nt + j];
+            for (int64_t j = 0; j < nt; j++) {
+                vec by_weight = {0};
+                for (int64_t c = 0; z->weighted && c < f; c++) {
+                    by_weight += s.v[c * nt + j] * s.grad_u[c * nt + j];
                     s.grad_u[c * nt + j] *= s.weight[j];
                 }
-                store(1, s.tokens - j * W, &sum, by_weight + j * W, 0);
+                s.weight[j] = by_weight;
             }
-            scatter(s.queries, f, s.grad_q, nq, a, grad_query + i * a * f, f);
-            scatter(s.tokens, f, s.grad_k, nt, t, grad_key_value + i * t * 2 * f, 2 * f);
-            scatter(s.tokens, f, s.grad_u, nt, t, grad_key_value + i * t * 2 * f + f, 2 * f);
-            memset(by_legendre, 0, z->n_orders * t * t * sizeof(REAL));
-            for (int64_t l = 0; l < z->n_orders; l++)
-                for (int64_t b = 0; b < s.tokens; b++)
-                    memcpy(by_legendre + (l * t + b) * t, s.grad_legendre + (l * s.tokens + b) * nq,
-                           s.queries * sizeof(REAL));
+            for (int64_t t = 0; t < s.tokens; t++) {
+                REAL faded = 0;
+                for (int l = 0; l < W; l++) faded += s.fading[t][l];
+                *row(&s, t, grad_weight, 1) = ((REAL *)s.weight)[t];
+                *row(&s, t, grad_log_weight, 1) = faded;
+            }
+            scatter(&s, s.queries, f, s.grad_q, grad_query, f);
+            scatter(&s, s.tokens, f, s.grad_k, grad_key_value, 2 * f);
+            scatter(&s, s.tokens, f, s.grad_u, grad_key_value + f, 2 * f);
         }
         free(s.memory);
     }

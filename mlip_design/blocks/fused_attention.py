@@ -25,20 +25,24 @@ class Sizes(ctypes.Structure):
     """As in the source."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n_atoms", "n_tokens", "n_queries", "n_features", "n_heads")),
-        *((name, ctypes.c_int64) for name in ("n_orders", "normalized", "weighted", "n_threads")),
+        *((name, ctypes.c_int64) for name in ("n_atoms", "most_tokens", "n_features", "n_heads", "n_orders")),
+        *((name, ctypes.c_int64) for name in ("selves_only", "normalized", "weighted", "n_threads")),
         ("scale", ctypes.c_double),
         ("eps", ctypes.c_double),
     ]
 
 
 class AttentionKernel(NamedTuple):
-    """Of query (n_atoms, n_queries, n_features), key_value (n_atoms, n_tokens, 2 n_features), weight and log_weight
-    (n_atoms, n_tokens), legendre (n_atoms, n_orders, n_tokens, n_tokens); its value has the shape of query.
-
-    Rows of padding, ln w = -inf behind the last token of a centre, are 0.
+    """Of query (n_tokens, n_features), key_value (n_tokens, 2 n_features), weight and log_weight (n_tokens,), unit
+    (n_tokens, 3), as in `TokenLayout`; its value has the shape of query.
     """
 
+    first: Tensor
+    """As in `TokenLayout`."""
+    most_tokens: int
+    """Of any centre."""
+    selves_only: bool
+    """Queries are those of self tokens, (n_atoms, n_features)."""
     n_heads: int
     n_orders: int
     """Legendre orders, which the heads take in turn."""
@@ -52,25 +56,25 @@ class AttentionKernel(NamedTuple):
     def value(self, *tensors: Tensor) -> Tensor:
         """See `fused.Kernel`."""
         mixed = empty_like(tensors[0])
-        call(SOURCE, "attention_forward", self.sizes(*tensors), *tensors, mixed)
+        call(SOURCE, "attention_forward", self.sizes(tensors[0]), self.first, *tensors, mixed)
         return mixed
 
     def gradients(self, *tensors: Tensor) -> list[Tensor]:
         """See `fused.Kernel`."""
         found = [empty_like(tensor) for tensor in tensors[:-1]]
-        call(SOURCE, "attention_backward", self.sizes(*tensors), *tensors, *found)
+        call(SOURCE, "attention_backward", self.sizes(tensors[0]), self.first, *tensors, *found)
         return found
 
-    def sizes(self, query: Tensor, key_value: Tensor, *_: Tensor) -> Sizes:
+    def sizes(self, query: Tensor) -> Sizes:
         """For the source."""
-        n_atoms, n_queries, n_features = query.shape
+        n_atoms = len(self.first) - 1
         return Sizes(
             n_atoms=n_atoms,
-            n_tokens=key_value.shape[1],
-            n_queries=n_queries,
-            n_features=n_features,
+            most_tokens=self.most_tokens,
+            n_features=query.shape[-1],
             n_heads=self.n_heads,
             n_orders=self.n_orders,
+            selves_only=self.selves_only,
             normalized=self.norm_eps is not None,
             weighted=self.weighted,
             n_threads=threads(n_atoms, CENTRES_A_THREAD),

@@ -31,4 +31,4 @@ class SmoothAttention(TemperatureAttention):
 
     def weigh(self, value: Tensor, weight: Tensor) -> Tensor:
         """Values times the envelope of their token."""
-        return value * weight[:, :, None]
+        return value * weight[:, None]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mlip_design.blocks.fused import can_fuse, fused
 from mlip_design.blocks.fused_attention import SOURCE, AttentionKernel, Parts
+from mlip_design.blocks.token_layout import TokenLayout
 
 
 class SoftmaxAttention(nn.Module):
@@ -42,61 +43,74 @@ class SoftmaxAttention(nn.Module):
         self.project_key_value = nn.Linear(n_features, 2 * n_features, bias=False)
         self.project_out = nn.Linear(n_features, n_features, bias=False)
 
-    def forward(
-        self, tokens: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor, n_queries: int | None = None
-    ) -> Tensor:
-        """Shapes as in `contracts.Attention`; returns (n_atoms, n_queries, n_features)."""
-        query, key_value = self.project_query(tokens[:, :n_queries]), self.project_key_value(tokens)
-        given = (query, key_value, weight, log_weight, legendre)
-        kernel = self.kernel(legendre.shape[1]) if not self.training and can_fuse(SOURCE, tokens) else None
-        return self.project_out(self.mix(*given) if kernel is None else fused(kernel, self.mix, *given))
+    def forward(self, tokens: Tensor, layout: TokenLayout, selves_only: bool = False) -> Tensor:
+        """Shapes as in `contracts.Attention`."""
+        query = self.project_query(tokens[: layout.n_atoms] if selves_only else tokens)
+        key_value = self.project_key_value(tokens)
+        kernel = self.kernel(layout, selves_only) if not self.training and can_fuse(SOURCE, tokens) else None
+        if kernel is None:
+            return self.project_out(self.mix(query, key_value, layout, selves_only))
 
-    def kernel(self, n_orders: int) -> AttentionKernel | None:
-        """The kernel that computes this formula; None where there is none, or a parameter that it does not know.
+        def formula(query: Tensor, key_value: Tensor, *moving: Tensor) -> Tensor:
+            return self.mix(query, key_value, layout.moved(*moving), selves_only)
 
-        n_orders: Legendre orders that are given; one may serve all heads in torch, but not in the kernel.
-        """
-        parts = vars(type(self)).get("fused")
+        given = (query, key_value, layout.weight, layout.log_weight, layout.unit)
+        return self.project_out(fused(kernel, formula, *given))
+
+    def kernel(self, layout: TokenLayout, selves_only: bool) -> AttentionKernel | None:
+        """The kernel that computes this formula; None where there is none, or a parameter that it does not know."""
+        parts, n_orders = vars(type(self)).get("fused"), layout.l_max + 1
         has_own_parameters = any(True for _ in self.parameters(recurse=False))
         if parts is None or has_own_parameters or n_orders * self.repeats != self.n_heads:
             return None
-        norm_eps = self.norm_eps if parts.normalized else None
-        return AttentionKernel(self.n_heads, n_orders, self.scale, norm_eps, parts.weighted)
+        return AttentionKernel(
+            layout.first,
+            layout.width,
+            selves_only,
+            self.n_heads,
+            n_orders,
+            self.scale,
+            self.norm_eps if parts.normalized else None,
+            parts.weighted,
+        )
 
-    def mix(
-        self, query: Tensor, key_value: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor
-    ) -> Tensor:
-        """Values of the tokens mixed for each query, (n_atoms, n_queries, n_features), dimensionless.
+    def mix(self, query: Tensor, key_value: Tensor, layout: TokenLayout, selves_only: bool) -> Tensor:
+        """Values of the tokens mixed for each query, in the shape of query, dimensionless.
 
-        query: (n_atoms, n_queries, n_features); key_value: (n_atoms, n_tokens, 2 n_features), both as projected.
+        query: (n_tokens, n_features), or (n_atoms, n_features) if of self tokens only; key_value: (n_tokens,
+        2 n_features); both as projected.
         """
         key, value = key_value.chunk(2, dim=-1)
         query = self.temper(self.normalize(self.heads(query)))
-        key, value = self.normalize(self.heads(key)), self.heads(self.weigh(value, weight))
+        key, value = self.normalize(self.heads(key)), self.heads(self.weigh(value, layout.weight))
+        query = query[:, None] if selves_only else layout.side_by_side(query, fill=1.0)  # its shares are finite
+        key, value = layout.side_by_side(key), layout.side_by_side(value)
         query, key, value = (vectors.transpose(1, 2) for vectors in (query, key, value))
+        weight, log_weight, legendre = layout.geometry
         shares = self.shares(query, key, weight, log_weight, legendre[..., : query.shape[2]])
-        return (shares.transpose(-1, -2) @ value).transpose(1, 2).flatten(2)
+        mixed = (shares.transpose(-1, -2) @ value).transpose(1, 2)
+        return (mixed[:, 0] if selves_only else layout.in_rows(mixed)).flatten(1)
 
     def shares(self, query: Tensor, key: Tensor, weight: Tensor, log_weight: Tensor, legendre: Tensor) -> Tensor:
-        """What part of the value of every token each query takes: (n_atoms, n_heads, n_tokens, n_queries).
+        """What part of the value of every token each query takes: (n_atoms, n_heads, width, n_queries).
 
-        query: (n_atoms, n_heads, n_queries, channels); key: with n_tokens. Keys stand in rows: a softmax over the last
-        dimension, shorter than a vector register, is several times as slow.
+        query: (n_atoms, n_heads, n_queries, channels); key: with width; the others: see `Geometry`. Keys stand in rows:
+        a softmax over the last dimension, shorter than a vector register, is several times as slow.
         """
         return self.logits(query, key, log_weight, legendre).softmax(dim=-2)
 
     def logits(self, query: Tensor, key: Tensor, offset: Tensor, legendre: Tensor) -> Tensor:
-        """Logits plus an offset of each key, (n_atoms, n_tokens): shapes as in `shares`."""
+        """Logits plus an offset of each key, (n_atoms, width): shapes as in `shares`."""
         products = (key @ query.transpose(-1, -2)).unflatten(1, (self.repeats, -1))
         offset = offset[:, None, None, :, None]
         return torch.addcmul(offset, products, legendre[:, None], value=self.scale).flatten(1, 2)
 
     def heads(self, projected: Tensor) -> Tensor:
-        """(n_atoms, n_tokens, n_features) -> (n_atoms, n_tokens, n_heads, channels)."""
+        """(n_tokens, n_features) -> (n_tokens, n_heads, channels)."""
         return projected.unflatten(-1, (self.n_heads, -1))
 
     def normalize(self, vectors: Tensor) -> Tensor:
-        """Queries or keys as they enter the product, (n_atoms, n_tokens, n_heads, channels)."""
+        """Queries or keys as they enter the product, (n_tokens, n_heads, channels)."""
         return vectors
 
     def temper(self, query: Tensor) -> Tensor:
@@ -104,5 +118,5 @@ class SoftmaxAttention(nn.Module):
         return query
 
     def weigh(self, value: Tensor, weight: Tensor) -> Tensor:
-        """Values (n_atoms, n_tokens, n_features) as they enter the sum; weight (n_atoms, n_tokens)."""
+        """Values (n_tokens, n_features) as they enter the sum; weight (n_tokens,)."""
         return value

@@ -11,14 +11,13 @@ envelope and the neighbour selection are.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mlip_design.blocks.contracts import Edges
 from mlip_design.blocks.norm import rms_norm
-from mlip_design.blocks.padding import pad
+from mlip_design.blocks.token_layout import TokenLayout
 
 MAX_ATOMIC_NUMBER = 118
 
@@ -58,56 +57,11 @@ class Mindscaip(nn.Module):
 
     def forward(self, numbers: Tensor, edges: Edges) -> Tensor:
         """numbers (n_atoms,) -> (n_atoms, n_features), dimensionless."""
-        layout = token_layout(edges, len(numbers), self.l_max)
-        atoms = self.embed_atom(numbers)
-        rows, n_rows = layout.rows, layout.opposite.shape[0]
-        tokens = pad(self.embed_edge(numbers, edges), rows, n_rows).view(len(numbers), -1, self.n_features)
-        tokens = torch.cat([atoms[:, None], tokens[:, 1:]], dim=1)
+        layout = TokenLayout(edges, len(numbers), self.l_max)
+        tokens = torch.cat([self.embed_atom(numbers), self.embed_edge(numbers, edges)])
         for layer in self.layers[:-1]:
             tokens = permute(layer(tokens, layout), layout.opposite)
-        return rms_norm(self.layers[-1](tokens, layout, n_read=1)[:, 0], self.norm_eps)
-
-
-class TokenLayout(NamedTuple):
-    """Where tokens sit: one row a token, n_tokens rows a centre, the self token first, padding last."""
-
-    rows: Tensor
-    """(n_edges,) int64, row of each edge."""
-    opposite: Tensor
-    """(n_atoms * n_tokens,) int64, row of the opposite edge; self tokens and padding stay where they are."""
-    weight: Tensor
-    """(n_atoms, n_tokens), dimensionless: 1 for the self token, 0 for padding."""
-    log_weight: Tensor
-    """(n_atoms, n_tokens): 0 for the self token, -inf for padding."""
-    legendre: Tensor
-    """(n_atoms, l_max + 1, n_tokens, n_tokens), P_l of the cosine between two edges."""
-
-
-def token_layout(edges: Edges, n_atoms: int, l_max: int) -> TokenLayout:
-    """Lay the edges out by centre and compute what every layer needs of their geometry."""
-    n_tokens = edges.n_slots + 1
-    n_rows = n_atoms * n_tokens
-    rows = edges.source * n_tokens + 1 + edges.slot
-    opposite = torch.arange(n_rows, device=rows.device).index_copy(0, rows, rows[edges.reverse])
-    self_column = edges.weight.new_ones(n_atoms, 1)
-    weight = pad(edges.weight, rows, n_rows).view(n_atoms, n_tokens)
-    log_weight = pad(edges.log_weight, rows, n_rows, -torch.inf).view(n_atoms, n_tokens)
-    unit = pad(edges.displacement / edges.distance[:, None], rows, n_rows).view(n_atoms, n_tokens, 3)
-    return TokenLayout(
-        rows,
-        opposite,
-        torch.cat([self_column, weight[:, 1:]], dim=1),
-        torch.cat([0 * self_column, log_weight[:, 1:]], dim=1),
-        legendre_polynomials(unit @ unit.transpose(1, 2), l_max),
-    )
-
-
-def legendre_polynomials(cosine: Tensor, l_max: int) -> Tensor:
-    """P_0 .. P_l_max by Bonnet's recurrence: (n_atoms, n_tokens, n_tokens) -> (n_atoms, l_max + 1, ...)."""
-    values = [torch.ones_like(cosine), cosine]
-    for order in range(2, l_max + 1):
-        values.append(((2 * order - 1) * cosine * values[-1] - (order - 1) * values[-2]) / order)
-    return torch.stack(values[: l_max + 1], dim=1)
+        return rms_norm(self.layers[-1](tokens, layout, selves_only=True), self.norm_eps)
 
 
 class EdgeEmbedding(nn.Module):
@@ -161,18 +115,18 @@ class Layer(nn.Module):
             nn.Linear(expansion * n_features, n_features),
         )
 
-    def forward(self, tokens: Tensor, layout: TokenLayout, n_read: int | None = None) -> Tensor:
-        """(n_atoms, n_tokens, n_features), by source -> (n_atoms, n_read, n_features), by destination.
+    def forward(self, tokens: Tensor, layout: TokenLayout, selves_only: bool = False) -> Tensor:
+        """(n_tokens, n_features), by source -> the same, by destination.
 
-        n_read: how many tokens of each centre, the self token first, anyone will read; None for all.
+        selves_only: only self tokens are wanted back, (n_atoms, n_features).
         """
-        geometry = (layout.weight, layout.log_weight, layout.legendre)
-        tokens = tokens + self.by_source(rms_norm(tokens, self.norm_eps), *geometry)
+        tokens = tokens + self.by_source(rms_norm(tokens, self.norm_eps), layout)
         tokens = permute(tokens, layout.opposite)
         normed = rms_norm(tokens, self.norm_eps)
-        read = tokens[:, :n_read] + self.by_destination(normed, *geometry, n_queries=n_read)
-        rows = read.flatten(0, 1)  # a network of matrices, whose sizes torch.compile can leave open
-        return (rows + self.feed_forward(rms_norm(rows, self.norm_eps))).view_as(read)
+        if selves_only:
+            tokens = tokens[: layout.n_atoms]
+        tokens = tokens + self.by_destination(normed, layout, selves_only)
+        return tokens + self.feed_forward(rms_norm(tokens, self.norm_eps))
 
 
 class Permute(torch.autograd.Function):
@@ -180,9 +134,9 @@ class Permute(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, tokens: Tensor, opposite: Tensor) -> Tensor:
-        """tokens (n_atoms, n_tokens, n_features), opposite (n_atoms * n_tokens,) -> permuted tokens."""
+        """tokens (n_tokens, n_features), opposite (n_tokens,) -> permuted tokens."""
         ctx.save_for_backward(opposite)
-        return permuted(tokens, opposite)
+        return tokens.index_select(0, opposite)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
@@ -191,12 +145,7 @@ class Permute(torch.autograd.Function):
 
 
 def permute(tokens: Tensor, opposite: Tensor) -> Tensor:
-    """Re-index tokens (n_atoms, n_tokens, n_features) by `TokenLayout.opposite`."""
+    """Re-index tokens (n_tokens, n_features) by `TokenLayout.opposite`."""
     if torch.compiler.is_compiling():  # which takes no second derivatives of a Function
-        return permuted(tokens, opposite)
+        return tokens.index_select(0, opposite)
     return Permute.apply(tokens, opposite)
-
-
-def permuted(tokens: Tensor, opposite: Tensor) -> Tensor:
-    """The same, left to autograd."""
-    return tokens.flatten(0, 1).index_select(0, opposite).view_as(tokens)
