@@ -1,8 +1,8 @@
-"""Formulas that a kernel in C computes in one pass, for energies and forces on a CPU.
+"""Formulas that a kernel in C computes in one pass on a CPU.
 
 A formula in torch reads and writes memory in each of its operations; the kernel, a file of the same stem, keeps what
-belongs together in the first cache. Values and first derivatives are the kernel's. Derivatives of the derivatives, as a
-loss on forces needs them, are those of the formula; so a block that is training does without the kernel.
+belongs together in the first cache. Values and first derivatives are the kernel's, and so are second derivatives, as a
+loss on forces needs them, where it has them; all others are those of the formula.
 """
 
 import ctypes
@@ -22,12 +22,18 @@ OPTIONS = {torch.float32: ["-DREAL=float"], torch.float64: ["-DREAL=double", "-D
 class Kernel(Protocol):
     """Of tensors, all of one type and on the CPU."""
 
+    has_seconds: bool
+
     def value(self, *tensors: Tensor) -> Tensor:
         """What the formula gives."""
         ...
 
     def gradients(self, *tensors: Tensor) -> list[Tensor]:
         """Gradients of the tensors, in their shapes; the last tensor is that of the value."""
+        ...
+
+    def seconds(self, *tensors: Tensor) -> list[Tensor]:
+        """Gradients of tensors and gradient of the value from those of their gradients, which follow them."""
         ...
 
 
@@ -62,15 +68,56 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the tensors; with a graph of their own if one is asked for."""
-        tensors = ctx.saved_tensors
-        if not torch.is_grad_enabled():
-            return None, None, *ctx.kernel.gradients(*tensors, gradient)
-        tensors = [tensor.view_as(tensor) for tensor in tensors]  # so that none is made of another
-        wanted = [tensor for tensor in tensors if tensor.requires_grad]
-        value = ctx.formula(*tensors)
-        found = iter(torch.autograd.grad(value, wanted, gradient, create_graph=True, materialize_grads=True))
-        return None, None, *(next(found) if tensor.requires_grad else None for tensor in tensors)
+        """Gradients of the tensors."""
+        return None, None, *FusedGradients.apply(ctx.kernel, ctx.formula, *ctx.saved_tensors, gradient)
+
+
+class FusedGradients(torch.autograd.Function):
+    """Gradients of the tensors of a formula, as a function of them and of the gradient of its value."""
+
+    @staticmethod
+    def forward(ctx, kernel: Kernel, formula: Callable[..., Tensor], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """As above."""
+        ctx.kernel, ctx.formula = kernel, formula
+        ctx.save_for_backward(*tensors)
+        return tuple(kernel.gradients(*tensors))
+
+    @staticmethod
+    def backward(ctx, *directions: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of tensors and gradient; with a graph of their own if one is asked for."""
+        if ctx.kernel.has_seconds and not torch.is_grad_enabled():
+            return None, None, *ctx.kernel.seconds(*ctx.saved_tensors, *directions)
+        return None, None, *second_derivatives(ctx.formula, ctx.saved_tensors, directions)
+
+
+def second_derivatives(
+    formula: Callable[..., Tensor], given: tuple[Tensor, ...], directions: tuple[Tensor, ...]
+) -> list[Tensor | None]:
+    """By torch, of the tensors of a formula and, last, of the gradient of its value; None where not asked for."""
+    keep_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        given = [tensor.view_as(tensor) for tensor in given]  # so that none is made of another
+        *tensors, gradient = given
+        moving = [index for index, tensor in enumerate(tensors) if tensor.requires_grad]
+        slopes = torch.autograd.grad(
+            formula(*tensors),
+            [tensors[index] for index in moving],
+            gradient,
+            create_graph=True,
+            materialize_grads=True,
+        )
+        bent = [(slope, directions[i]) for i, slope in zip(moving, slopes, strict=True) if slope.requires_grad]
+        wanted = [tensor for tensor in given if tensor.requires_grad]
+        found = iter(
+            torch.autograd.grad(
+                [slope for slope, _ in bent],
+                wanted,
+                [direction for _, direction in bent],
+                create_graph=keep_graph,
+                materialize_grads=True,
+            )
+        )
+    return [next(found) if tensor.requires_grad else None for tensor in given]
 
 
 def call(source: Path, function: str, sizes: ctypes.Structure, *tensors: Tensor) -> None:

@@ -37,6 +37,8 @@ class AttentionKernel(NamedTuple):
     (n_tokens, 3), as in `TokenLayout`; its value has the shape of query.
     """
 
+    has_seconds = True
+
     first: Tensor
     """As in `TokenLayout`."""
     most_tokens: int
@@ -63,6 +65,13 @@ class AttentionKernel(NamedTuple):
         """See `fused.Kernel`."""
         found = [empty_like(tensor) for tensor in tensors[:-1]]
         call(SOURCE, "attention_backward", self.sizes(tensors[0]), self.first, *tensors, *found)
+        return found
+
+    def seconds(self, *tensors: Tensor) -> list[Tensor]:
+        """See `fused.Kernel`."""
+        *given, grad_out = tensors[:6]
+        found = [empty_like(tensor) for tensor in (*given, grad_out)]
+        call(SOURCE, "attention_second", self.sizes(given[0]), self.first, *tensors, *found)
         return found
 
     def sizes(self, query: Tensor) -> Sizes:

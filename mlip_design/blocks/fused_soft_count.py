@@ -20,6 +20,8 @@ class Sizes(ctypes.Structure):
 class SoftCountKernel:
     """Of values and weights (n_rows, n); its value has their shape."""
 
+    has_seconds = False
+
     def value(self, values: Tensor, weights: Tensor) -> Tensor:
         """See `fused.Kernel`."""
         counts = empty_like(values)

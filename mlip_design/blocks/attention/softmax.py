@@ -47,7 +47,7 @@ class SoftmaxAttention(nn.Module):
         """Shapes as in `contracts.Attention`."""
         query = self.project_query(tokens[: layout.n_atoms] if selves_only else tokens)
         key_value = self.project_key_value(tokens)
-        kernel = self.kernel(layout, selves_only) if not self.training and can_fuse(SOURCE, tokens) else None
+        kernel = self.kernel(layout, selves_only) if can_fuse(SOURCE, tokens) else None
         if kernel is None:
             return self.project_out(self.mix(query, key_value, layout, selves_only))
 
