@@ -3,9 +3,17 @@
 import pytest
 import torch
 
+from mlip_design.blocks import norm
 from mlip_design.blocks.norm import RootMeanSquareNorm, rms_norm
 
 EPS = 1e-3
+
+
+@pytest.fixture(params=["kernel", "torch"], autouse=True)
+def way(request, monkeypatch) -> None:
+    """With the kernel and without."""
+    if request.param == "torch":
+        monkeypatch.setattr(norm, "can_fuse", lambda *_: False)
 
 
 @pytest.fixture

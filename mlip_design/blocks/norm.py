@@ -10,6 +10,9 @@ and it is made of differentiable operations itself, for a loss on forces. At v =
 import torch
 from torch import Tensor
 
+from mlip_design.blocks.fused import can_fuse, fused
+from mlip_design.blocks.fused_norm import SOURCE, NormKernel
+
 
 class RootMeanSquareNorm(torch.autograd.Function):
     """Use `rms_norm`."""
@@ -41,4 +44,6 @@ def rms_norm(vectors: Tensor, eps: float) -> Tensor:
     """Vectors (..., n) scaled to root mean square 1 over their last dimension; dimensionless, as eps."""
     if torch.compiler.is_compiling():  # which takes no second derivatives of a Function
         return vectors * torch.rsqrt(vectors.square().mean(-1, keepdim=True) + eps)
+    if vectors.numel() and can_fuse(SOURCE, vectors):
+        return fused(NormKernel(eps), lambda some: RootMeanSquareNorm.apply(some, eps)[0], vectors)
     return RootMeanSquareNorm.apply(vectors, eps)[0]
