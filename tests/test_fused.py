@@ -21,9 +21,9 @@ SIZES = [(3, 5), (2, 0), (40, 7), (1, 8), (5, 30)]
 fused_attentions = pytest.mark.parametrize("name", FUSED)
 
 
-def by_formula(function, *args):
-    """What a function returns where no attention has a kernel."""
-    with patch("mlip_design.blocks.attention.softmax.can_fuse", return_value=False):
+def by_formula(function, *args, block: str = "attention.softmax"):
+    """What a function returns where a kind of block has no kernel."""
+    with patch(f"mlip_design.blocks.{block}.can_fuse", return_value=False):
         return function(*args)
 
 
@@ -223,28 +223,32 @@ def test_without_a_compiler_the_formula_is_computed(monkeypatch):
 COUNTS = [(3, 13), (4, 1), (40, 64), (2, 0), (0, 5), (600, 93)]
 
 
-def counted(shape: tuple[int, int], dtype: torch.dtype, fuse: bool) -> list[torch.Tensor]:
-    """Soft counts, and derivatives of a sum by values and weights."""
+def counted(shape: tuple[int, int], dtype: torch.dtype) -> list[torch.Tensor]:
+    """Soft counts, and first and second derivatives of a sum by values and weights."""
     random = np.random.default_rng(0)
     values = torch.tensor(random.uniform(0, 30, shape), dtype=dtype, requires_grad=True)
     weights = torch.tensor(random.uniform(0, 1, shape), dtype=dtype, requires_grad=True)
-    counts = soft_count(values, weights, fuse)
-    return [counts.detach(), *torch.autograd.grad(counts.sin().sum(), (values, weights))]
+    counts = soft_count(values, weights)
+    slopes = torch.autograd.grad(counts.sin().sum(), (values, weights), create_graph=True)
+    bent = torch.autograd.grad(sum((slope**2).sum() for slope in slopes), (values, weights))
+    return [value.detach() for value in (counts, *slopes, *bent)]
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-13), (torch.float32, 3e-5)], ids=str)
 @pytest.mark.parametrize("shape", COUNTS, ids=str)
 def test_soft_counts_are_those_of_the_formula(shape, dtype, tolerance):
-    for found, value in zip(counted(shape, dtype, True), counted(shape, dtype, False), strict=True):
-        torch.testing.assert_close(found, value, rtol=0, atol=tolerance * (shape[1] + 1))
+    expected = by_formula(counted, shape, dtype, block="soft_count")
+    for found, value in zip(counted(shape, dtype), expected, strict=True):
+        largest = value.abs().amax().item() if value.numel() else 0.0
+        torch.testing.assert_close(found, value, rtol=0, atol=tolerance * (1 + largest))
 
 
 def test_derivatives_of_soft_counts_agree_with_finite_differences():
     values = torch.linspace(-3, 900, 12, dtype=torch.float64).view(2, 6).clone().requires_grad_()
     weights = torch.linspace(0.1, 1, 12, dtype=torch.float64).view(2, 6).clone().requires_grad_()
     values.data[:, :3] = torch.tensor([[0.1, 0.5, -0.4], [3.0, 3.0, 4.0]])
-    assert torch.autograd.gradcheck(lambda *x: soft_count(*x, fuse=True), (values, weights))
-    assert torch.autograd.gradgradcheck(lambda *x: soft_count(*x, fuse=True), (values, weights))
+    assert torch.autograd.gradcheck(soft_count, (values, weights))
+    assert torch.autograd.gradgradcheck(soft_count, (values, weights))
 
 
 @pytest.mark.parametrize(

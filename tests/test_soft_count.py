@@ -7,6 +7,14 @@ from mlip_design.blocks import soft_count as module
 from mlip_design.blocks.soft_count import coefficients, kernel, soft_count
 
 
+@pytest.fixture(params=["kernel", "torch"], autouse=True)
+def way(request, monkeypatch) -> str:
+    """With the kernel and without."""
+    if request.param == "torch":
+        monkeypatch.setattr(module, "can_fuse", lambda *_: False)
+    return request.param
+
+
 def given(n_rows: int = 3, n: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
     """Values and weights, with a tie."""
     generator = torch.Generator().manual_seed(0)
@@ -47,6 +55,7 @@ def test_polynomials_of_the_sigmoid():
     assert [coefficients(order) for order in range(3)] == [[0, 1], [0, 1, -1], [0, 1, -3, 2]]
 
 
+@pytest.mark.parametrize("way", ["torch"], indirect=True)
 def test_no_more_pairs_at_once_than_it_says(monkeypatch):
     """In the result and in both derivatives."""
     sizes = []

@@ -1,8 +1,8 @@
 """Formulas that a kernel in C computes in one pass on a CPU.
 
 A formula in torch reads and writes memory in each of its operations; the kernel, a file of the same stem, keeps what
-belongs together in the first cache. Values and first derivatives are the kernel's, and so are second derivatives, as a
-loss on forces needs them, where it has them; all others are those of the formula.
+belongs together in the first cache. Values, first and second derivatives, as a loss on forces needs them, are the
+kernel's; further ones are those of the formula.
 """
 
 import ctypes
@@ -21,8 +21,6 @@ OPTIONS = {torch.float32: ["-DREAL=float"], torch.float64: ["-DREAL=double", "-D
 
 class Kernel(Protocol):
     """Of tensors, all of one type and on the CPU."""
-
-    has_seconds: bool
 
     def value(self, *tensors: Tensor) -> Tensor:
         """What the formula gives."""
@@ -85,38 +83,27 @@ class FusedGradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *directions: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of tensors and gradient; with a graph of their own if one is asked for."""
-        if ctx.kernel.has_seconds and not torch.is_grad_enabled():
-            return None, None, *ctx.kernel.seconds(*ctx.saved_tensors, *directions)
-        return None, None, *second_derivatives(ctx.formula, ctx.saved_tensors, directions)
+        if torch.is_grad_enabled():
+            return None, None, *second_derivatives(ctx.formula, ctx.saved_tensors, directions)
+        return None, None, *ctx.kernel.seconds(*ctx.saved_tensors, *directions)
 
 
 def second_derivatives(
     formula: Callable[..., Tensor], given: tuple[Tensor, ...], directions: tuple[Tensor, ...]
 ) -> list[Tensor | None]:
-    """By torch, of the tensors of a formula and, last, of the gradient of its value; None where not asked for."""
-    keep_graph = torch.is_grad_enabled()
-    with torch.enable_grad():
-        given = [tensor.view_as(tensor) for tensor in given]  # so that none is made of another
-        *tensors, gradient = given
-        moving = [index for index, tensor in enumerate(tensors) if tensor.requires_grad]
-        slopes = torch.autograd.grad(
-            formula(*tensors),
-            [tensors[index] for index in moving],
-            gradient,
-            create_graph=True,
-            materialize_grads=True,
-        )
-        bent = [(slope, directions[i]) for i, slope in zip(moving, slopes, strict=True) if slope.requires_grad]
-        wanted = [tensor for tensor in given if tensor.requires_grad]
-        found = iter(
-            torch.autograd.grad(
-                [slope for slope, _ in bent],
-                wanted,
-                [direction for _, direction in bent],
-                create_graph=keep_graph,
-                materialize_grads=True,
-            )
-        )
+    """By torch and with a graph, of the tensors of a formula and, last, of the gradient of its value; None where not
+    asked for."""
+    given = [tensor.view_as(tensor) for tensor in given]  # so that none is made of another
+    *tensors, gradient = given
+    moving = [index for index, tensor in enumerate(tensors) if tensor.requires_grad]
+    wanted = [tensors[index] for index in moving]
+    slopes = torch.autograd.grad(formula(*tensors), wanted, gradient, create_graph=True, materialize_grads=True)
+    bent = [(slope, directions[index]) for index, slope in zip(moving, slopes, strict=True) if slope.requires_grad]
+    if not bent:
+        return [None] * len(given)
+    bent, along = zip(*bent, strict=True)
+    wanted = [tensor for tensor in given if tensor.requires_grad]
+    found = iter(torch.autograd.grad(bent, wanted, along, create_graph=True, materialize_grads=True))
     return [next(found) if tensor.requires_grad else None for tensor in given]
 
 

@@ -37,8 +37,6 @@ class AttentionKernel(NamedTuple):
     (n_tokens, 3), as in `TokenLayout`; its value has the shape of query.
     """
 
-    has_seconds = True
-
     first: Tensor
     """As in `TokenLayout`."""
     most_tokens: int

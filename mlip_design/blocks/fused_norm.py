@@ -21,8 +21,6 @@ class Sizes(ctypes.Structure):
 class NormKernel(NamedTuple):
     """Of vectors (..., n); its value has their shape."""
 
-    has_seconds = True
-
     eps: float
     """Added to the mean square."""
 

@@ -20,8 +20,6 @@ class Sizes(ctypes.Structure):
 class SoftCountKernel:
     """Of values and weights (n_rows, n); its value has their shape."""
 
-    has_seconds = False
-
     def value(self, values: Tensor, weights: Tensor) -> Tensor:
         """See `fused.Kernel`."""
         counts = empty_like(values)
@@ -32,6 +30,12 @@ class SoftCountKernel:
         """See `fused.Kernel`."""
         found = [empty_like(values), empty_like(weights)]
         call(SOURCE, "soft_count_backward", sizes(values), values, weights, gradient, *found)
+        return found
+
+    def seconds(self, *tensors: Tensor) -> list[Tensor]:
+        """See `fused.Kernel`."""
+        found = [empty_like(tensor) for tensor in tensors[:3]]
+        call(SOURCE, "soft_count_second", sizes(tensors[0]), *tensors, *found)
         return found
 
 

@@ -23,13 +23,15 @@ PAIRS_AT_ONCE = 2**21
 """Pairs compared at a time: 16 MiB of them in float64, a few times as much in memory."""
 
 
-def soft_count(values: Tensor, weights: Tensor, fuse: bool = False) -> Tensor:
-    """The weight below each value of its row: values and weights (n_rows, n), dimensionless -> (n_rows, n).
+def soft_count(values: Tensor, weights: Tensor) -> Tensor:
+    """The weight below each value of its row: values and weights (n_rows, n), dimensionless -> (n_rows, n)."""
+    if can_fuse(SOURCE, values):
+        return fused(SoftCountKernel(), counted, values, weights)
+    return counted(values, weights)
 
-    fuse: by the kernel where there is one, twice as fast for values and first derivatives and slower for second ones.
-    """
-    if fuse and can_fuse(SOURCE, values):
-        return fused(SoftCountKernel(), soft_count, values, weights)
+
+def counted(values: Tensor, weights: Tensor) -> Tensor:
+    """The same by torch."""
     if values.numel() * values.shape[1] <= PAIRS_AT_ONCE:
         return (torch.sigmoid(values[:, :, None] - values[:, None, :]) * weights[:, None]).sum(2)
     return SoftCount.apply(values, weights[:, None], 0).squeeze(1)

@@ -75,7 +75,7 @@ class DiffKNN(nn.Module):
         """Number of neighbours closer than each edge, counted smoothly: (n_edges,) Å -> (n_edges,)."""
         padded = pad(distance, rows, n_atoms * width, self.cutoff).view(n_atoms, width)
         counts = pad(smooth_step(self.depth(distance)), rows, n_atoms * width).view(n_atoms, width)
-        ranks = soft_count(padded / self.rank_width, counts, fuse=not self.training)
+        ranks = soft_count(padded / self.rank_width, counts)
         return ranks.flatten().index_select(0, rows)
 
     def depth(self, distance: Tensor) -> Tensor:
