@@ -156,6 +156,7 @@ def _draw_deviations(axes: Axes, scan: Scan, models: list[Drawn]) -> None:
     axes.axhline(FLOOR**2, color=MUTED, linewidth=1, linestyle=":", label="floor $e^2$")
     axes.set_yscale("log")
     axes.set_ylim(bottom=FLOOR**2 / 5)
+    axes.minorticks_off()
     of = "force" if scan.stresses is None else "stress"
     axes.set_ylabel(f"{of} deviation² (eV/Å)²")
 
