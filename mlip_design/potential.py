@@ -197,17 +197,16 @@ class Potential(nn.Module):
 
         positions: (n_atoms, 3), Å. strain: (n_graphs, 3, 3), dimensionless, of positions and cell; None for none.
         """
-        edge_graph = graph.graph_index[graph.source]
-        lattice = (graph.shift[:, :, None] * graph.cell[edge_graph]).sum(1)
+        edge_graph = graph.graph_index.index_select(0, graph.source)
         ends = (positions.index_select(0, graph.target), positions.index_select(0, graph.source))
-        displacement = ends[0] - ends[1] + lattice
+        displacement = ends[0] - ends[1] + times(graph.shift, graph.cell, edge_graph)
         if strain is not None:
             deformation = 0.5 * (strain + strain.transpose(1, 2))
-            displacement = displacement + (displacement[:, :, None] * deformation[edge_graph]).sum(1)
+            displacement = displacement + times(displacement, deformation, edge_graph)
         distance = torch.linalg.vector_norm(displacement, dim=1)
         reduced = self.neighbors(distance, graph.source, graph.reverse, graph.n_atoms)
         inside = reduced < 1
-        kept = torch.nonzero(inside & inside[graph.reverse]).squeeze(1)
+        kept = torch.nonzero(inside & inside.index_select(0, graph.reverse)).squeeze(1)
         renumbered = torch.empty_like(graph.source)
         renumbered[kept] = torch.arange(len(kept), device=kept.device)
         distance = distance.index_select(0, kept)
@@ -226,6 +225,14 @@ class Potential(nn.Module):
             slot=slot,
             n_slots=n_slots,
         )
+
+
+def times(vectors: Tensor, matrices: Tensor, index: Tensor) -> Tensor:
+    """vectors (n, 3) times those of matrices (n_graphs, 3, 3) that index (n,) names: (n, 3)."""
+    if len(matrices) == 1:
+        return vectors @ matrices[0]
+    rows = matrices.index_select(0, index).unbind(1)
+    return sum(number[:, None] * row for number, row in zip(vectors.unbind(1), rows, strict=True))
 
 
 def per_volume(values: Tensor, cell: Tensor) -> Tensor:
