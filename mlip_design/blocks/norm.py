@@ -5,6 +5,7 @@ With y = v r and r = 1 / sqrt(mean(v^2) + eps), the derivative of a loss that ha
     r (g - y mean(g y))
 
 and it is made of differentiable operations itself, for a loss on forces. At v = 0 all is finite: r = 1 / sqrt(eps).
+Where C can be compiled, a kernel makes each of these in one pass (`fused_norm`).
 """
 
 import torch

@@ -9,6 +9,7 @@ dK/da = g K_(n+1)(a, c) + s c K_(n+1)(a, g)          dK/dc = s K_n(a, g) + (sum 
 
 So nothing of the size of all pairs is kept for them, and they have derivatives of every order in turn. sigmoid^(n) is a
 polynomial p_n of y = sigmoid(u): p_0 = y, p_(n+1) = y (1 - y) dp_n/dy. Few pairs are left to autograd, which is faster.
+Where C can be compiled, a kernel counts, up to second derivatives (`fused_soft_count`).
 Weights are rows, which multiply matrices of pairs from the left: from the right, as columns, they take eight times as
 long.
 """
