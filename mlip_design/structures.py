@@ -19,7 +19,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from mlip_design.neighbors import closest_pair
 from mlip_design.streams import COMPRESSED, Stream, streamed
-from mlip_design.xyz_frames import FrameError, frame_texts
+from mlip_design.xyz_frames import FrameError, frame_texts, properties
 
 XYZ = {"xyz", "extxyz"}
 
@@ -162,7 +162,8 @@ def xyz_texts(stream: Stream, path: Path) -> Iterator[str]:
 
 def parsed(text: str, kind: str = "extxyz") -> Iterator[ase.Atoms]:
     """The frames of a text of some format of ASE."""
-    return iread(io.StringIO(text), index=":", format=kind)
+    options = {"properties_parser": properties} if kind == "extxyz" else {}
+    return iread(io.StringIO(text), index=":", format=kind, **options)
 
 
 def labelled(atoms: ase.Atoms, where: str, energy_key: str, forces_key: str, stress_key: str) -> Structure:

@@ -6,9 +6,14 @@ ASE takes an empty line for the end, whatever follows, and counts up to any numb
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
+
+from ase.io.extxyz import key_val_str_to_dict
 
 CELL = "VEC"
 """How lines begin that may follow the atoms of a frame and belong to it."""
+MOST_COLUMNS = 10_000
+"""Of an atom, that a header may announce."""
 
 
 class FrameError(ValueError):
@@ -43,4 +48,16 @@ def rows(lines: Iterator[str], count: str, index: int) -> list[str]:
     found = list(islice(lines, int(count) + 1))
     if len(found) < int(count) + 1:
         raise FrameError(f"frame {index}: the file ends within its {int(count)} atoms")
+    return found
+
+
+def properties(header: str) -> dict[str, Any]:
+    """The keys of an extended XYZ header, for ASE, which makes ready for any number of columns that is announced.
+
+    Raises FrameError where these would fill the memory.
+    """
+    found = key_val_str_to_dict(header)
+    columns = str(found.get("Properties", "")).split(":")[2::3]
+    if (most := max(map(int, columns), default=0)) > MOST_COLUMNS:
+        raise FrameError(f"Properties announces {most} columns, at most {MOST_COLUMNS} are read")
     return found

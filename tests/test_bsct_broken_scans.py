@@ -23,6 +23,11 @@ def copy_frame(folder: Path, name: str) -> None:
     shutil.copy(folder / "atoms_0.xyz", folder / name)
 
 
+def shift_a_number(path: Path) -> None:
+    """From the end of the first atom's row to the beginning of the next one."""
+    path.write_text(re.sub(r" (\S+)\nN ", r"\n\1 N ", path.read_text()))
+
+
 FORCES = "forces:R:3"
 BROKEN = {
     "missing frame": (
@@ -44,6 +49,14 @@ BROKEN = {
         r"atoms_0\.xyz: CNX holds an atom",
     ),
     "unknown element": (lambda f: edit(f / "atoms_3.xyz", "H ", "Qq "), r"atoms_3\.xyz: not extended XYZ"),
+    "endless columns": (
+        lambda f: edit(f / "atoms_3.xyz", "pos:R:3", "pos:R:999999999999"),
+        r"atoms_3\.xyz: not extended XYZ .*announces 999999999999 columns",
+    ),
+    "a number on the next line": (
+        lambda f: shift_a_number(f / "atoms_3.xyz"),
+        r"atoms_3\.xyz: not extended XYZ",
+    ),
     "missing atom": (
         lambda f: truncate(f / "atoms_3.xyz", 4),
         r"atoms_3\.xyz: first line is '3', expected .* 2$",

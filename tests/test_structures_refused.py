@@ -141,6 +141,13 @@ def test_frame_without_atoms(tmp_path):
     refusal(tmp_path / "x.xyz")
 
 
+def test_a_header_of_endless_columns(tmp_path):
+    """Of which ASE makes lists before it looks at a row: they took all memory of the machine."""
+    (tmp_path / "x.xyz").write_text(extxyz().replace("pos:R:3", "pos:R:999999999999"))
+    assert "frame 0" in (message := refusal(tmp_path / "x.xyz"))
+    assert "Properties announces 999999999999 columns, at most 10000 are read" in message
+
+
 def refused_or_sound(content: bytes, suffix: str = ".xyz") -> None:
     """Reading gives structures that keep every promise, or a StructureError of one line; never anything else."""
     with tempfile.TemporaryDirectory() as folder:

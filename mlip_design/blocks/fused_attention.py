@@ -67,9 +67,8 @@ class AttentionKernel(NamedTuple):
 
     def seconds(self, *tensors: Tensor) -> list[Tensor]:
         """See `fused.Kernel`."""
-        *given, grad_out = tensors[:6]
-        found = [empty_like(tensor) for tensor in (*given, grad_out)]
-        call(SOURCE, "attention_second", self.sizes(given[0]), self.first, *tensors, *found)
+        found = [empty_like(tensor) for tensor in tensors[:6]]  # the inputs and the gradient of the value
+        call(SOURCE, "attention_second", self.sizes(tensors[0]), self.first, *tensors, *found)
         return found
 
     def sizes(self, query: Tensor) -> Sizes:

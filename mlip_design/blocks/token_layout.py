@@ -74,19 +74,21 @@ class TokenLayout:
 
     def side_by_side(self, values: Tensor, fill: float = 0.0) -> Tensor:
         """(n_tokens, ...) -> (n_atoms, width, ...), the same at all padding."""
-        index = (self.places, self.tokens, fill)
-        padded = picked(values, *index) if torch.compiler.is_compiling() else SideBySide.apply(values, *index)
+        if torch.compiler.is_compiling():  # which takes no second derivatives of a Function
+            padded = picked(values, self.tokens, fill)
+        else:
+            padded = SideBySide.apply(values, self.places, self.tokens, fill)
         return padded.unflatten(0, (self.n_atoms, self.width))
 
     def in_rows(self, padded: Tensor) -> Tensor:
         """(n_atoms, width, ...) -> (n_tokens, ...)."""
         padded = padded.flatten(0, 1)
-        if torch.compiler.is_compiling():  # which takes no second derivatives of a Function
+        if torch.compiler.is_compiling():
             return padded.index_select(0, self.places)
         return InRows.apply(padded, self.places, self.tokens)
 
 
-def picked(values: Tensor, _places: Tensor, tokens: Tensor, fill: float) -> Tensor:
+def picked(values: Tensor, tokens: Tensor, fill: float) -> Tensor:
     """Rows of values (n_tokens, ...) by `tokens`, n_tokens for a row that is filled."""
     return torch.cat([values, values.new_full((1, *values.shape[1:]), fill)]).index_select(0, tokens)
 
@@ -98,7 +100,7 @@ class SideBySide(torch.autograd.Function):
     def forward(ctx, values: Tensor, places: Tensor, tokens: Tensor, fill: float) -> Tensor:
         """(n_atoms * width, ...)."""
         ctx.save_for_backward(places, tokens)
-        return picked(values, places, tokens, fill)
+        return picked(values, tokens, fill)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:

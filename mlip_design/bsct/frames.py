@@ -10,14 +10,16 @@ import re
 from typing import NamedTuple
 
 import ase
-import ase.io
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from mlip_design.bsct.layout import ScanError, SystemFiles
+from mlip_design.structures import parsed
 
 ENERGY = re.compile(r"(?<=\s)energy=([-+.\deE]+|nan|NaN)(?=\s|$)")
 COLUMNS = re.compile(r"(^|\s)Properties=species:S:1:pos:R:3:forces:R:3(\s|$)")
+ROW = np.dtype([("symbol", "U3"), ("position", float, 3), ("force", float, 3)])
+"""Of these columns; a symbol of three letters is one too long."""
 
 
 class Frame(NamedTuple):
@@ -58,31 +60,27 @@ def read_frames(system: SystemFiles, count: int) -> list[Frame]:
 
 def _alike(texts: list[str]) -> list[Frame]:
     """The frames, if they differ in nothing but energy, positions and forces; otherwise none."""
-    lines = texts[0].split("\n")
-    template, symbols = ENERGY.sub("energy=", lines[1]), [line.split()[:1] for line in lines[2:-1]]
-    if not COLUMNS.search(template) or len(ENERGY.findall(lines[1])) != 1:
+    counts, headers, rows = zip(*(text.split("\n", 2) for text in texts), strict=True)
+    template = ENERGY.sub("energy=", headers[0])
+    if not COLUMNS.search(template) or any(ENERGY.sub("energy=", header) != template for header in headers):
         return []
-    first = _frame(next(_atoms(texts[:1])))
-    frames = []
-    for text in texts:
-        _, header, *rows = text[:-1].split("\n")
-        cells = [row.split() for row in rows]
-        if ENERGY.sub("energy=", header) != template or [row[:1] for row in cells] != symbols:
-            return []
-        try:
-            numbers = np.array([[float(cell) for cell in row[1:]] for row in cells])
-            energy = float(ENERGY.search(header)[1])
-        except ValueError:
-            return []
-        if numbers.shape != (len(symbols), 6):
-            return []
-        frames.append(Frame(first.numbers, numbers[:, :3], first.cell, first.pbc, energy, numbers[:, 3:]))
-    return frames if np.array_equal(frames[0].energy, first.energy, equal_nan=True) else []
+    first, found = _frame(next(_atoms(texts[:1]))), [ENERGY.findall(header) for header in headers]
+    try:
+        table = np.loadtxt(io.StringIO("".join(rows)), ROW, comments=None, ndmin=1)
+        table = table.reshape(len(texts), int(counts[0]))
+        energies = [float(energy) for (energy,) in found]
+    except ValueError:
+        return []
+    alike = len(set(counts)) == 1 and (table["symbol"] == table["symbol"][0]).all()
+    if not alike or not np.array_equal(energies[0], first.energy, equal_nan=True):
+        return []
+    numbers = zip(energies, table["position"], table["force"], strict=True)
+    return [Frame(first.numbers, at, first.cell, first.pbc, energy, forces) for energy, at, forces in numbers]
 
 
 def _atoms(texts: list[str]):
     """What ASE reads; with one call for all of them, which is four times as fast as one call each."""
-    return ase.io.iread(io.StringIO("".join(texts)), ":", format="extxyz")
+    return parsed("".join(texts))
 
 
 def _frame(atoms: ase.Atoms) -> Frame:
